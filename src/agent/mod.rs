@@ -1,0 +1,1 @@
+//! Core: the agent's machine; `driver` is its shell.

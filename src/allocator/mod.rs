@@ -1,0 +1,1 @@
+//! Core: who is offered what: hierarchical DRF over roles and frameworks.

@@ -1,0 +1,1 @@
+//! Shell: front ends (gRPC, HTTP) over one typed service layer.

@@ -1,0 +1,1 @@
+//! Core: agent attributes: parsing and matching.

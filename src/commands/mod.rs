@@ -1,0 +1,1 @@
+//! Shell: one file per subcommand or role.

@@ -1,0 +1,1 @@
+//! Shell: containers: launchers, isolators, the container-side process.

@@ -1,0 +1,1 @@
+//! Core: the built-in command executor's machine; `driver` is its shell.

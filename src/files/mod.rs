@@ -1,0 +1,1 @@
+//! Shell: sandbox files: list, read, follow.

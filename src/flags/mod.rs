@@ -1,0 +1,1 @@
+//! Shell: options: command line, environment, configuration files, defaults.

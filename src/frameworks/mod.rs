@@ -1,0 +1,2 @@
+//! Shell: frameworks that ship with mesosd, and the SDK they are built on.
+pub mod sdk;

@@ -1,0 +1,1 @@
+//! Shell: the driver that frameworks are built on.

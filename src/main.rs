@@ -1,0 +1,3 @@
+//! Parses the command line, builds, runs, and maps the result to an exit code.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Core: the master's machine; `driver` is its shell.

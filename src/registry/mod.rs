@@ -1,0 +1,1 @@
+//! Core: the durable facts of a cluster and the operations on them.

@@ -1,0 +1,1 @@
+//! Core: the resource algebra: scalars in thousandths, ranges, sets, bags of resources, reservations, text forms.

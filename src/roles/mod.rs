@@ -1,0 +1,1 @@
+//! Core: role paths: validation and ancestry.

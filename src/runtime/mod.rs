@@ -1,0 +1,1 @@
+//! Shell: toolkit: mailboxes, signals, timers, exit codes.

@@ -1,0 +1,1 @@
+//! Builders, manual clock and planted bugs; only with the feature `testing`.

@@ -1,0 +1,1 @@
+//! Core: checks of what peers send, returning proof types.
