@@ -1,8 +1,10 @@
-//! Core: what everything stands on: ids, time as plain values, seeded randomness.
+//! Core: what everything stands on: ids, time as plain values, seeded randomness, texts of
+//! sizes and durations.
 
 mod clock;
 mod ids;
 mod rng;
+mod size;
 
 pub use clock::{Instant, Now, Timestamp};
 pub use ids::{
@@ -10,3 +12,4 @@ pub use ids::{
     TaskId, Uuid,
 };
 pub use rng::Rng;
+pub use size::{ByteSize, SizeError, format_duration, parse_duration};

@@ -1,1 +1,5 @@
 //! Core: role paths: validation and ancestry.
+
+mod role;
+
+pub use role::{Role, RoleError};
