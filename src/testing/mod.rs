@@ -1,1 +1,5 @@
 //! Builders, manual clock and planted bugs; only with the feature `testing`.
+
+mod skip;
+
+pub use skip::{is_root, skip};
