@@ -1,2 +1,156 @@
-//! placeholder
-fn main() {}
+//! Build script: compiles `proto/` with protox (no protoc needed), generates the Rust types and gRPC
+//! services, the descriptor set for server reflection, and the tables of required fields.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use prost::Message;
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FileDescriptorSet};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("proto");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    println!("cargo::rerun-if-changed={}", root.display());
+
+    let mut files = Vec::new();
+    collect_protos(&root, &mut files)?;
+    files.sort();
+    let mut descriptors = protox::compile(&files, [&root])?;
+
+    fs::write(out.join("required.rs"), required_tables(&descriptors)?)?;
+
+    let mut config = prost_build::Config::new();
+    config.enable_type_names();
+    tonic_prost_build::configure()
+        .out_dir(&out)
+        .include_file("protocols.rs")
+        // The client's `connect(address)` would collide with the link's rpc of that name: clients are
+        // made with `new(channel)`.
+        .build_transport(false)
+        .btree_map(".")
+        .codec_path("crate::proto::codec::CheckedCodec")
+        .compile_fds_with_config(descriptors.clone(), config)?;
+
+    // Reflection does not need the comments, and they are most of the bytes.
+    for file in &mut descriptors.file {
+        file.source_code_info = None;
+    }
+    fs::write(out.join("descriptors.pb"), descriptors.encode_to_vec())?;
+    Ok(())
+}
+
+/// Every `.proto` file below `folder`.
+fn collect_protos(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect_protos(&path, files)?;
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "proto")
+        {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// The tables that `src/proto/required.rs` walks: for each message, its required fields and the
+/// fields whose messages hold required ones.
+fn required_tables(descriptors: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
+    let mut messages = BTreeMap::new();
+    for file in &descriptors.file {
+        if file.package().starts_with("google.") {
+            continue;
+        }
+        for message in &file.message_type {
+            flatten(file.package(), message, &mut messages);
+        }
+    }
+    let demanding = demanding(&messages);
+    let index: BTreeMap<&str, usize> = messages
+        .keys()
+        .enumerate()
+        .map(|(at, name)| (name.as_str(), at))
+        .collect();
+
+    let mut text = format!("static RULES: [Rules; {}] = [\n", messages.len());
+    for (name, message) in &messages {
+        let is_map_entry = message
+            .options
+            .as_ref()
+            .is_some_and(|options| options.map_entry());
+        let mut fields: Vec<_> = message.field.iter().collect();
+        fields.sort_by_key(|field| field.number());
+        let mut rows = String::new();
+        let mut required = 0_u64;
+        let mut bit = 0;
+        for field in fields {
+            let target = field.type_name().trim_start_matches('.');
+            let inner = (field.r#type() == Type::Message && demanding.contains(target))
+                .then(|| index[target]);
+            if inner.is_none() && field.label() != Label::Required {
+                continue;
+            }
+            if field.label() == Label::Required {
+                required |= 1 << bit;
+            }
+            writeln!(
+                rows,
+                "        Rule {{ number: {}, name: {:?}, repeated: {}, inner: {:?} }},",
+                field.number(),
+                // The `value` of a map entry is not a component of the path that users know.
+                if is_map_entry { "" } else { field.name() },
+                field.label() == Label::Repeated,
+                inner,
+            )?;
+            bit += 1;
+        }
+        if bit > 64 {
+            return Err(format!("{name}: more than 64 fields to check").into());
+        }
+        writeln!(
+            text,
+            "    Rules {{ name: {name:?}, required: {required:#b}, fields: &[\n{rows}    ] }},"
+        )?;
+    }
+    text.push_str("];\n");
+    Ok(text)
+}
+
+/// Puts a message and those nested in it into `messages`, by full name.
+fn flatten<'a>(
+    scope: &str,
+    message: &'a DescriptorProto,
+    messages: &mut BTreeMap<String, &'a DescriptorProto>,
+) {
+    let name = format!("{scope}.{}", message.name());
+    for nested in &message.nested_type {
+        flatten(&name, nested, messages);
+    }
+    messages.insert(name, message);
+}
+
+/// The messages that hold a required field, at any depth.
+fn demanding(messages: &BTreeMap<String, &DescriptorProto>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    loop {
+        let before = found.len();
+        for (name, message) in messages {
+            let demands = message.field.iter().any(|field| {
+                field.label() == Label::Required
+                    || found.contains(field.type_name().trim_start_matches('.'))
+            });
+            if demands {
+                found.insert(name.clone());
+            }
+        }
+        if found.len() == before {
+            return found;
+        }
+    }
+}

@@ -1,1 +1,32 @@
-//! Core: the wire types: Mesos' v1 messages and mesosd's own, generated from `proto/`, and their required-field checks.
+//! Core: the wire types: Mesos' v1 messages and mesosd's own, generated from `proto/`, and their
+//! required-field checks.
+//!
+//! | what | where |
+//! | --- | --- |
+//! | Mesos' messages | [`v1`], `v1::scheduler`, `v1::executor`, `v1::master`, `v1::agent`, ... |
+//! | the agent link | [`link`] |
+//! | decoding with the checks | [`decode`], [`codec::CheckedCodec`] |
+//! | the checks themselves | [`required`] |
+//! | ids and times to and from messages | [`convert`] |
+
+pub mod codec;
+pub mod convert;
+pub mod required;
+
+#[expect(
+    unused_qualifications,
+    clippy::doc_markdown,
+    clippy::large_enum_variant,
+    reason = "generated code"
+)]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/protocols.rs"));
+}
+
+pub use codec::{WireError, decode};
+pub use generated::{mesos, mesosd};
+pub use mesos::v1;
+pub use mesosd::v1 as link;
+
+/// The encoded `FileDescriptorSet` of everything in `proto/`, for gRPC server reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.pb"));

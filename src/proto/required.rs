@@ -1,0 +1,280 @@
+//! Finds required fields that are missing from an encoded message.
+//!
+//! Mesos' messages are proto2; prost fills a missing required field with its default and tells no
+//! one. So the encoded bytes are walked before prost decodes them, along tables that `proto/build.rs`
+//! derives from the descriptors. The walk allocates nothing in the usual case, its depth is bounded,
+//! and any bytes at all are a valid input to it.
+
+use std::fmt::Write as _;
+
+/// How deep messages may be nested; prost's own limit.
+const DEPTH_MAX: usize = 100;
+
+/// What is checked of one message type.
+#[derive(Debug)]
+struct Rules {
+    /// Full name, `mesos.v1.TaskInfo`.
+    name: &'static str,
+    /// Bit n is set when `fields[n]` is required.
+    required: u64,
+    /// By ascending number: required fields, and those whose messages hold required fields.
+    fields: &'static [Rule],
+}
+
+/// What is checked of one field.
+#[derive(Debug)]
+struct Rule {
+    number: u32,
+    name: &'static str,
+    repeated: bool,
+    /// Index in `RULES` of the field's message type.
+    inner: Option<u16>,
+}
+
+include!(concat!(env!("OUT_DIR"), "/required.rs"));
+
+/// What is wrong with an encoded message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// The field at this path, `launch.task_infos[0].agent_id.value`, is required and not there.
+    Missing(String),
+    /// The bytes are no encoding of the message; the text says why.
+    Malformed(&'static str),
+}
+
+/// Checks that `bytes`, an encoded message of the type with this full name, holds every required
+/// field. A type that is not in `proto/` has none. Fields of an enum type are there whatever their
+/// number; fields of an `oneof` are checked even when a later one replaces them.
+///
+/// # Errors
+///
+/// The first flaw: fields missing from an outer message come before those of the messages in it.
+pub fn check(full_name: &str, bytes: &[u8]) -> Result<(), Flaw> {
+    let Ok(index) = RULES.binary_search_by(|rules| rules.name.cmp(full_name)) else {
+        return Ok(());
+    };
+    walk(&RULES[index], bytes, DEPTH_MAX).map_err(|failure| match failure {
+        Failure::Malformed(why) => Flaw::Malformed(why),
+        Failure::Missing(mut components) => {
+            components.reverse();
+            Flaw::Missing(join(&components))
+        }
+    })
+}
+
+/// A flaw while its path is still being collected, innermost component first.
+enum Failure {
+    Malformed(&'static str),
+    Missing(Vec<Component>),
+}
+
+/// One step of a path: a field's name, and the position when it is repeated.
+struct Component {
+    name: &'static str,
+    position: Option<usize>,
+}
+
+fn join(components: &[Component]) -> String {
+    let mut path = String::new();
+    for component in components
+        .iter()
+        .filter(|component| !component.name.is_empty())
+    {
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(component.name);
+        if let Some(position) = component.position {
+            // Writing to a String cannot fail.
+            let _ = write!(path, "[{position}]");
+        }
+    }
+    path
+}
+
+/// Checks one message: first which fields are there, then the messages in it.
+fn walk(rules: &Rules, bytes: &[u8], depth: usize) -> Result<(), Failure> {
+    if rules.fields.is_empty() {
+        return Ok(());
+    }
+    if depth == 0 {
+        return Err(Failure::Malformed("messages are nested too deeply"));
+    }
+    let mut seen = 0_u64;
+    let mut twice = 0_u64;
+    let mut scan = Scan { rest: bytes };
+    while let Some(Field { number, .. }) = scan.next_field(depth)? {
+        if let Ok(at) = find(rules, number) {
+            twice |= seen & (1 << at);
+            seen |= 1 << at;
+        }
+    }
+    let missing = rules.required & !seen;
+    if missing != 0 {
+        let at = missing.trailing_zeros() as usize;
+        return Err(Failure::Missing(vec![Component {
+            name: rules.fields[at].name,
+            position: None,
+        }]));
+    }
+    walk_inner(rules, bytes, twice, depth)
+}
+
+/// Checks the messages inside one message. `twice` marks the fields that occur more than once.
+fn walk_inner(rules: &Rules, bytes: &[u8], mut twice: u64, depth: usize) -> Result<(), Failure> {
+    let mut counts = [0_usize; 64];
+    let mut scan = Scan { rest: bytes };
+    let mut merged = 0_u64;
+    while let Some(Field { number, payload }) = scan.next_field(depth)? {
+        let Ok(at) = find(rules, number) else {
+            continue;
+        };
+        let rule = &rules.fields[at];
+        let Some(inner) = rule.inner else { continue };
+        let Some(payload) = payload else {
+            return Err(Failure::Malformed(
+                "a message field has the wrong wire type",
+            ));
+        };
+        let position = rule.repeated.then_some(counts[at]);
+        counts[at] += 1;
+        let inner = &RULES[usize::from(inner)];
+        let bit = 1 << at;
+        let result = if rule.repeated || (twice | merged) & bit == 0 {
+            walk(inner, payload, depth - 1)
+        } else if merged & bit == 0 {
+            // Occurrences of a field that is not repeated are merged, which is what decoding their
+            // concatenation does.
+            merged |= bit;
+            twice &= !bit;
+            walk(inner, &concatenation(bytes, number, depth)?, depth - 1)
+        } else {
+            continue;
+        };
+        result.map_err(|failure| match failure {
+            Failure::Missing(mut components) => {
+                components.push(Component {
+                    name: rule.name,
+                    position,
+                });
+                Failure::Missing(components)
+            }
+            malformed @ Failure::Malformed(_) => malformed,
+        })?;
+    }
+    Ok(())
+}
+
+fn find(rules: &Rules, number: u32) -> Result<usize, usize> {
+    rules
+        .fields
+        .binary_search_by_key(&number, |rule| rule.number)
+}
+
+/// The payloads of all occurrences of a field, one after the other.
+fn concatenation(bytes: &[u8], wanted: u32, depth: usize) -> Result<Vec<u8>, Failure> {
+    let mut all = Vec::new();
+    let mut scan = Scan { rest: bytes };
+    while let Some(Field { number, payload }) = scan.next_field(depth)? {
+        if number == wanted {
+            all.extend_from_slice(payload.unwrap_or_default());
+        }
+    }
+    Ok(all)
+}
+
+/// One field of an encoded message.
+struct Field<'a> {
+    number: u32,
+    /// Its bytes, when it is length-delimited.
+    payload: Option<&'a [u8]>,
+}
+
+/// The fields of one encoded message, one after the other.
+struct Scan<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Scan<'a> {
+    fn next_field(&mut self, depth: usize) -> Result<Option<Field<'a>>, Failure> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let (number, wire_type) = self.key()?;
+        let payload = self.value(number, wire_type, depth)?;
+        Ok(Some(Field { number, payload }))
+    }
+
+    fn key(&mut self) -> Result<(u32, u64), Failure> {
+        let key = self.varint()?;
+        match u32::try_from(key >> 3) {
+            Ok(number) if number > 0 && u32::try_from(key).is_ok() => Ok((number, key & 7)),
+            _ => Err(Failure::Malformed("a field number is out of range")),
+        }
+    }
+
+    fn value(
+        &mut self,
+        number: u32,
+        wire_type: u64,
+        depth: usize,
+    ) -> Result<Option<&'a [u8]>, Failure> {
+        match wire_type {
+            0 => self.varint().map(|_| None),
+            1 => self.take(8).map(|_| None),
+            2 => {
+                let length = self.varint()?;
+                self.take(length).map(Some)
+            }
+            3 => self.skip_group(number, depth).map(|()| None),
+            4 => Err(Failure::Malformed("a group ends that never began")),
+            5 => self.take(4).map(|_| None),
+            _ => Err(Failure::Malformed("a wire type is unknown")),
+        }
+    }
+
+    fn skip_group(&mut self, opened: u32, depth: usize) -> Result<(), Failure> {
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(Failure::Malformed("groups are nested too deeply"));
+        };
+        loop {
+            match self.key()? {
+                (number, 4) if number == opened => return Ok(()),
+                (number, wire_type) => {
+                    self.value(number, wire_type, depth)?;
+                }
+            }
+        }
+    }
+
+    fn varint(&mut self) -> Result<u64, Failure> {
+        let mut value = 0_u64;
+        for (at, &byte) in self.rest.iter().take(10).enumerate() {
+            let part = u64::from(byte & 0x7f);
+            if at == 9 && part > 1 {
+                break;
+            }
+            value |= part << (7 * at);
+            if byte < 0x80 {
+                self.rest = &self.rest[at + 1..];
+                return Ok(value);
+            }
+        }
+        Err(Failure::Malformed(
+            "a number is cut off or longer than 64 bits",
+        ))
+    }
+
+    fn take(&mut self, length: u64) -> Result<&'a [u8], Failure> {
+        match usize::try_from(length)
+            .ok()
+            .and_then(|length| self.rest.split_at_checked(length))
+        {
+            Some((taken, rest)) => {
+                self.rest = rest;
+                Ok(taken)
+            }
+            None => Err(Failure::Malformed("a field is longer than the message")),
+        }
+    }
+}
