@@ -1,0 +1,356 @@
+//! The laws of the algebra, tried on drawn bags and texts.
+
+use proptest::prelude::*;
+
+use crate::roles::Role;
+
+use super::*;
+
+fn role(text: &str) -> Role {
+    Role::parse(text).unwrap()
+}
+
+fn bag(text: &str) -> Resources {
+    parse(text, &Role::DEFAULT).unwrap()
+}
+
+fn volume(id: &str, shared: bool, mb: u32) -> Resource {
+    Resource::disk_space(Scalar::whole(mb))
+        .reserve(Reservation::dynamic(role("ads"), Some("ops".into())))
+        .unwrap()
+        .with_disk(Some(Disk {
+            persistence: Some(Persistence {
+                id: id.to_owned(),
+                principal: None,
+            }),
+            volume: Some(Volume {
+                container_path: "data".to_owned(),
+                read_only: false,
+            }),
+            source: None,
+        }))
+        .unwrap()
+        .with_shared(shared)
+        .unwrap()
+}
+
+/// Resources of many shapes; ranges and sets come from a place of their own per `slot`, so that
+/// bags of different slots are disjoint.
+fn resources(slot: u64) -> impl Strategy<Value = Resource> {
+    let value = prop_oneof![
+        (1..5_000_i64).prop_map(|n| ("cpus", Value::Scalar(Scalar::from_thousandths(n)))),
+        (1..5_000_i64).prop_map(|n| ("mem", Value::Scalar(Scalar::from_thousandths(n)))),
+        (1..4_u32).prop_map(|n| ("gpus", Value::Scalar(Scalar::whole(n)))),
+        (0..40_u64, 0..9_u64).prop_map(move |(begin, more)| {
+            let begin = slot * 1000 + begin;
+            let end = begin + more;
+            (
+                "ports",
+                Value::Ranges([Range { begin, end }].into_iter().collect()),
+            )
+        }),
+        prop::collection::vec("[a-d]", 1..4).prop_map(move |items| {
+            let items = items.iter().map(|item| format!("{item}{slot}"));
+            ("things", Value::Set(items.collect()))
+        }),
+    ];
+    let plain = (value, 0..3_usize, 0..3_usize, any::<bool>()).prop_map(
+        |((name, value), reserved, allocated, revocable)| {
+            let name = ResourceName::parse(name).unwrap();
+            let mut item = Resource::new(name, value).unwrap();
+            for level in &["ads", "ads/batch"][..reserved] {
+                let level = if *level == "ads" {
+                    Reservation::fixed(role(level))
+                } else {
+                    Reservation::dynamic(role(level), None)
+                };
+                item = item.reserve(level).unwrap();
+            }
+            if revocable && reserved < 2 {
+                item = item.with_revocable(true).unwrap();
+            }
+            item.with_allocated([None, Some("ads/batch"), Some("web")][allocated].map(role))
+        },
+    );
+    prop_oneof![
+        8 => plain,
+        1 => ("[vw]", 1..3_u32).prop_map(|(id, mb)| volume(&id, true, mb)),
+        1 => ("[vw]", 1..3_u32).prop_map(|(id, mb)| volume(&id, false, mb)),
+    ]
+}
+
+fn bags(slot: u64) -> impl Strategy<Value = Resources> {
+    prop::collection::vec(resources(slot), 0..8).prop_map(Resources::from_iter)
+}
+
+proptest! {
+    #[test]
+    fn sum_minus_part_is_the_rest(a in bags(1), b in bags(2)) {
+        let sum = &a + &b;
+        prop_assert!(sum.contains(&a));
+        prop_assert!(sum.contains(&b));
+        prop_assert_eq!(&(&sum - &b), &a);
+        prop_assert_eq!(sum.checked_sub(&a), Some(b.clone()));
+        prop_assert_eq!(&b + &a, sum);
+    }
+
+    #[test]
+    fn sums_are_associative(a in bags(1), b in bags(1), c in bags(1)) {
+        prop_assert_eq!(&(&a + &b) + &c, &a + &(&b + &c));
+    }
+
+    #[test]
+    fn contains_is_a_partial_order(a in bags(1), b in bags(1), c in bags(1)) {
+        let (ab, abc) = (&a + &b, &(&a + &b) + &c);
+        prop_assert!(a.contains(&a));
+        prop_assert!(abc.contains(&ab) && ab.contains(&a) && abc.contains(&a));
+        prop_assert_eq!(a.contains(&b) && b.contains(&a), a == b);
+        prop_assert!(a.contains(&Resources::new()));
+        for item in &a {
+            prop_assert!(a.contains_one(item));
+        }
+    }
+
+    #[test]
+    fn views_split_without_loss(a in bags(1)) {
+        prop_assert_eq!(&a.unreserved() + &a.reserved(), a.clone());
+        prop_assert_eq!(&a.revocable() + &a.nonrevocable(), a.clone());
+        prop_assert_eq!(&a.shared() + &a.nonshared(), a.clone());
+        let reserved: Resources = a.reservations().values().sum();
+        prop_assert_eq!(reserved, a.reserved());
+        let missing = a.filter(|item| item.allocated_role().is_none());
+        let allocated: Resources = a.allocations().values().sum();
+        prop_assert_eq!(&allocated + &missing, a.clone());
+    }
+
+    #[test]
+    fn quantities_follow_the_bag(a in bags(1), b in bags(2)) {
+        // Volumes may be shared, and then one holder more is no quantity more.
+        let (a, b) = (a.nonshared(), b.nonshared());
+        let mut sums = a.quantities();
+        sums.add(&b.quantities());
+        prop_assert_eq!(&(&a + &b).quantities(), &sums);
+        prop_assert!(sums.contains(&a.quantities()));
+        sums.subtract(&b.quantities());
+        prop_assert_eq!(sums, a.quantities());
+        prop_assert_eq!(a.unallocated().quantities(), a.quantities());
+        prop_assert_eq!(a.quantities().get(&ResourceName::CPUS), a.cpus());
+    }
+
+    #[test]
+    fn text_round_trips(a in bags(1)) {
+        let sayable = a
+            .unallocated()
+            .filter(|item| !item.is_refined() && !item.is_dynamically_reserved())
+            .nonrevocable();
+        prop_assert_eq!(parse(&sayable.to_string(), &Role::DEFAULT), Ok(sayable));
+    }
+
+    #[test]
+    fn any_text_is_answered(text in "[a-z0-9:;()\\[\\]{},.*/-]{0,60}|\\PC{0,30}") {
+        if let Ok(read) = parse(&text, &Role::DEFAULT) {
+            prop_assert_eq!(parse(&read.to_string(), &Role::DEFAULT), Ok(read));
+        }
+    }
+
+    #[test]
+    fn scalars_round_trip(steps in 0..=(1_i64 << 40) * 1000) {
+        let scalar = Scalar::from_thousandths(steps);
+        prop_assert_eq!(Scalar::parse(&scalar.to_string()), Ok(scalar));
+        prop_assert_eq!(Scalar::from_f64(scalar.as_f64()), Ok(scalar));
+    }
+}
+
+#[test]
+fn text_is_canonical() {
+    let text = "set:{b,a};ports:[20-30,1-10]; disk(role):1000 ;mem:8192;cpus:1.5;cpus:2.5;";
+    assert_eq!(
+        bag(text).to_string(),
+        "cpus:4;disk(role):1000;mem:8192;ports:[1-10,20-30];set:{a,b}"
+    );
+    assert_eq!(bag("cpus:0;ports:[];set:{}").to_string(), "");
+    assert_eq!(
+        parse("cpus:4;disk(*):10", &role("ads"))
+            .unwrap()
+            .to_string(),
+        "cpus(ads):4;disk:10"
+    );
+}
+
+#[test]
+fn bad_texts_name_the_item() {
+    let cases = [
+        (
+            "cpus",
+            "resource 'cpus': write name:value or name(role):value, like cpus:4 or disk(ads):1000",
+        ),
+        ("mem:1;cpus:x", "resource 'cpus:x': 'x' is not a number"),
+        ("cpus:-1", "resource 'cpus:-1': -1 is negative"),
+        (
+            "cpus:inf",
+            "resource 'cpus:inf': inf is not a finite number",
+        ),
+        ("cpus:1e99", "resource 'cpus:1e99': 1"),
+        (
+            "cpus:nan",
+            "resource 'cpus:nan': NaN is not a finite number",
+        ),
+        (
+            "cpus:[1-2]",
+            "resource 'cpus:[1-2]': cpus is of kind SCALAR, not RANGES",
+        ),
+        (
+            "gpus:1.5",
+            "resource 'gpus:1.5': gpus must be a whole number, not 1.5",
+        ),
+        (
+            "ports:5",
+            "resource 'ports:5': ports is of kind RANGES, not SCALAR",
+        ),
+        (
+            "ports:[1-5,3-9]",
+            "resource 'ports:[1-5,3-9]': ranges 1-5 and 3-9 overlap",
+        ),
+        (
+            "set:{a,,b}",
+            "resource 'set:{a,,b}': a set must not hold an empty item",
+        ),
+        (":4", "resource ':4': a resource name must not be empty"),
+        ("a b:4", "resource 'a b:4': the name \"a b\" must not"),
+        (
+            "cpus(a/..):1",
+            "resource 'cpus(a/..):1': role 'a/..' must not have the component '..'",
+        ),
+        ("cpus(a)4", "resource 'cpus(a)4': write name:value"),
+    ];
+    for (text, message) in cases {
+        let error = parse(text, &Role::DEFAULT).unwrap_err().to_string();
+        assert!(error.starts_with(message), "{text}: {error}");
+    }
+    let long = format!("cpus:{}", "9x".repeat(1000));
+    let error = parse(&long, &Role::DEFAULT).unwrap_err();
+    assert!(matches!(error, ResourceError::Item { item, .. } if item.len() == 203));
+}
+
+#[test]
+fn scalars_round_as_mesos_does() {
+    let thousandths = |value: f64| Scalar::from_f64(value).unwrap().thousandths();
+    assert_eq!(thousandths(0.1 + 0.2), 300);
+    assert_eq!(thousandths(0.0015), 2);
+    assert_eq!(thousandths(0.0004), 0);
+    assert_eq!(thousandths(-0.0), 0);
+    assert!(Scalar::from_f64(-0.0001).is_err());
+    assert_eq!(Scalar::whole(3) - Scalar::whole(5), Scalar::ZERO);
+    assert_eq!(Scalar::from_thousandths(1_050).to_string(), "1.05");
+}
+
+#[test]
+fn reservations_narrow() {
+    let cpus = Resource::cpus(Scalar::whole(1));
+    let level = |name: &str| Reservation::dynamic(role(name), None);
+    let ads = cpus.clone().reserve(level("ads")).unwrap();
+    assert!(
+        ads.clone()
+            .reserve(level("ads/batch"))
+            .unwrap()
+            .is_refined()
+    );
+    assert_eq!(
+        ads.clone().reserve(level("adsx")),
+        Err(ResourceError::NotRefined {
+            outer: role("ads"),
+            inner: role("adsx")
+        })
+    );
+    assert_eq!(
+        ads.clone().reserve(Reservation::fixed(role("ads/batch"))),
+        Err(ResourceError::StaticRefinement(role("ads/batch")))
+    );
+    assert_eq!(
+        cpus.clone().reserve(level("*")),
+        Err(ResourceError::ReservedToDefault)
+    );
+    assert_eq!(ads.unreserve(), cpus);
+}
+
+#[test]
+fn offers_look_upwards() {
+    let total = bag("cpus:1;cpus(ads):2;cpus(ads/batch):4;cpus(web):8");
+    let cpus = |name: &str| total.allocatable_to(&role(name)).cpus();
+    assert_eq!(cpus("ads/batch"), Scalar::whole(7));
+    assert_eq!(cpus("ads"), Scalar::whole(3));
+    assert_eq!(cpus("adsx"), Scalar::whole(1));
+    assert_eq!(cpus("*"), Scalar::whole(1));
+    assert_eq!(total.reserved_to(&role("ads")).cpus(), Scalar::whole(2));
+}
+
+#[test]
+fn allocation_is_injected_and_stripped() {
+    let plain = bag("cpus:4;mem(ads):10");
+    let given = plain.allocate(&role("ads"));
+    assert_eq!(given.allocated_role(), Some(&role("ads")));
+    assert_ne!(given, plain);
+    assert!(!given.contains(&plain));
+    assert_eq!(given.unallocated(), plain);
+    let mixed = &given + &bag("cpus:1").allocate(&role("web"));
+    assert_eq!(mixed.allocated_role(), None);
+    assert_eq!(mixed.unallocated().cpus(), Scalar::whole(5));
+    assert_eq!(plain.allocate_missing(&role("ads")), given);
+    assert_eq!(mixed.allocate_missing(&role("x")), mixed);
+}
+
+#[test]
+fn shared_volumes_count_holders_but_amount_once() {
+    let once = Resources::from(volume("v", true, 10));
+    let twice = &once + &once;
+    assert_eq!(twice.len(), 1);
+    assert_eq!(twice.iter().next().unwrap().copies(), 2);
+    assert_eq!(twice.disk(), Scalar::whole(10));
+    assert!(twice.contains(&once) && !once.contains(&twice));
+    assert_eq!(&twice - &once, once);
+    assert!((&once - &once).is_empty());
+}
+
+#[test]
+fn volumes_are_taken_whole() {
+    let small = Resources::from(volume("v", false, 10));
+    let large = Resources::from(volume("v", false, 20));
+    assert!(!large.contains(&small));
+    assert_eq!(&large - &small, large);
+    let both = &small + &small;
+    assert_eq!(both.len(), 2, "unshared pieces are never merged");
+    assert!(both.contains(&both) && !small.contains(&both));
+}
+
+#[test]
+fn parts_must_fit_each_other() {
+    let disk = Some(Disk::default());
+    assert_eq!(
+        Resource::cpus(Scalar::whole(1)).with_disk(disk),
+        Err(ResourceError::DiskInfoElsewhere)
+    );
+    assert_eq!(
+        Resource::cpus(Scalar::whole(1)).with_shared(true),
+        Err(ResourceError::SharedElsewhere)
+    );
+    assert_eq!(
+        volume("v", false, 1).with_revocable(true),
+        Err(ResourceError::RevocableReserved)
+    );
+    let free = Disk {
+        persistence: volume("v", false, 1).disk().unwrap().persistence.clone(),
+        volume: volume("v", false, 1).disk().unwrap().volume.clone(),
+        source: None,
+    };
+    assert_eq!(
+        Resource::disk_space(Scalar::whole(1)).with_disk(Some(free)),
+        Err(ResourceError::UnreservedVolume)
+    );
+}
+
+#[test]
+fn minimum_worth_offering() {
+    assert!(bag("cpus:0.01").is_allocatable());
+    assert!(bag("mem:32").is_allocatable());
+    assert!(!bag("cpus:0.009;mem:31.999;disk:1000;ports:[1-9]").is_allocatable());
+}
