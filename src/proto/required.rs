@@ -278,3 +278,247 @@ impl<'a> Scan<'a> {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message;
+
+    use super::*;
+    use crate::proto::v1::{self, scheduler};
+    use crate::proto::{WireError, decode, link};
+
+    const CALL: &str = "mesos.v1.scheduler.Call";
+
+    /// An ACCEPT with two tasks, every required field set.
+    fn accept() -> scheduler::Call {
+        let task = |id: &str| v1::TaskInfo {
+            name: "sleep".to_owned(),
+            task_id: id.into(),
+            agent_id: "S1".into(),
+            limits: [("cpus".to_owned(), v1::value::Scalar { value: 2.0 })].into(),
+            ..Default::default()
+        };
+        scheduler::Call {
+            framework_id: Some("F1".into()),
+            r#type: Some(scheduler::call::Type::Accept.into()),
+            accept: Some(scheduler::call::Accept {
+                offer_ids: vec!["O1".into()],
+                operations: vec![v1::offer::Operation {
+                    launch: Some(v1::offer::operation::Launch {
+                        task_infos: vec![task("a"), task("b")],
+                    }),
+                    ..Default::default()
+                }],
+                filters: None,
+            }),
+            ..Default::default()
+        }
+    }
+
+    fn varint(mut value: u64, bytes: &mut Vec<u8>) {
+        while value >= 0x80 {
+            bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+    }
+
+    fn put(number: u32, payload: &[u8], bytes: &mut Vec<u8>) {
+        varint(u64::from(number) << 3 | 2, bytes);
+        varint(payload.len() as u64, bytes);
+        bytes.extend_from_slice(payload);
+    }
+
+    /// The least that satisfies the rules, without the field `omitted`.
+    fn least(rules: &Rules, omitted: Option<u32>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (at, rule) in rules.fields.iter().enumerate() {
+            if rules.required >> at & 1 == 1 && omitted != Some(rule.number) {
+                let inner = rule
+                    .inner
+                    .map(|inner| least(&RULES[usize::from(inner)], None));
+                put(rule.number, &inner.unwrap_or_default(), &mut bytes);
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn complete_messages_pass() {
+        let call = accept();
+        assert_eq!(check(CALL, &call.encode_to_vec()), Ok(()));
+        assert_eq!(decode::<scheduler::Call>(&call.encode_to_vec()), Ok(call));
+    }
+
+    #[test]
+    fn the_path_names_the_missing_field() {
+        let mut task = Vec::new();
+        put(1, b"sleep", &mut task);
+        put(2, &v1::TaskId::from("a").encode_to_vec(), &mut task);
+        put(3, b"", &mut task); // an agent_id without value
+        let complete = least(rules_of("mesos.v1.TaskInfo"), None);
+        let launch = [wrap(1, &complete), wrap(1, &task)].concat();
+        let call = wrap(4, &wrap(2, &wrap(2, &launch)));
+        let path = "accept.operations[0].launch.task_infos[1].agent_id.value";
+        assert_eq!(check(CALL, &call), Err(Flaw::Missing(path.to_owned())));
+
+        let error = decode::<scheduler::Call>(&call).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("mesos.v1.scheduler.Call: field '{path}' is required")
+        );
+    }
+
+    #[test]
+    fn map_values_are_checked() {
+        let task = [
+            least(rules_of("mesos.v1.TaskInfo"), None),
+            wrap(15, &[wrap(1, b"cpus"), wrap(2, b"")].concat()),
+        ]
+        .concat();
+        let missing = Flaw::Missing("limits[0].value".to_owned());
+        assert_eq!(check("mesos.v1.TaskInfo", &task), Err(missing));
+    }
+
+    #[test]
+    fn outer_fields_are_named_before_inner_ones() {
+        let update = wrap(3, &wrap(1, b"")); // status without anything, framework_id not there
+        let missing = Flaw::Missing("framework_id".to_owned());
+        assert_eq!(check("mesosd.v1.StatusUpdate", &update), Err(missing));
+    }
+
+    #[test]
+    fn parts_of_one_message_are_merged() {
+        let halves = [
+            wrap(6, &[wrap(1, &wrap(1, b"task"))].concat()),
+            wrap(6, &wrap(2, &wrap(1, b"agent"))),
+        ]
+        .concat();
+        assert_eq!(check(CALL, &halves), Ok(()));
+        let kill = decode::<scheduler::Call>(&halves).unwrap().kill.unwrap();
+        assert_eq!(kill.task_id.value, "task");
+        assert_eq!(kill.agent_id.unwrap().value, "agent");
+
+        let still = [
+            wrap(6, &wrap(2, &wrap(1, b"a"))),
+            wrap(6, &wrap(2, &wrap(1, b"b"))),
+        ]
+        .concat();
+        let missing = Flaw::Missing("kill.task_id".to_owned());
+        assert_eq!(check(CALL, &still), Err(missing));
+    }
+
+    /// For every message of `proto/`: with all its required fields it passes, and without any one of
+    /// them that one is named.
+    #[test]
+    fn every_required_field_is_found() {
+        let mut fields = 0;
+        for rules in &RULES {
+            assert_eq!(
+                check(rules.name, &least(rules, None)),
+                Ok(()),
+                "{}",
+                rules.name
+            );
+            for (at, rule) in rules.fields.iter().enumerate() {
+                if rules.required >> at & 1 == 1 {
+                    fields += 1;
+                    let missing = Flaw::Missing(rule.name.to_owned());
+                    let bytes = least(rules, Some(rule.number));
+                    assert_eq!(check(rules.name, &bytes), Err(missing), "{}", rules.name);
+                }
+            }
+        }
+        assert!(
+            fields > 200,
+            "the tables hold only {fields} required fields"
+        );
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let mut container = wrap(1, b"c");
+        for _ in 0..DEPTH_MAX - 1 {
+            container = [wrap(1, b"c"), wrap(2, &container)].concat();
+        }
+        assert_eq!(check("mesos.v1.ContainerID", &container), Ok(()));
+        container = [wrap(1, b"c"), wrap(2, &container)].concat();
+        let error = Flaw::Malformed("messages are nested too deeply");
+        assert_eq!(check("mesos.v1.ContainerID", &container), Err(error));
+        let groups = vec![0x0b; 10_000];
+        assert!(matches!(check(CALL, &groups), Err(Flaw::Malformed(_))));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_a_reason() {
+        for (bytes, reason) in [
+            (&b"\x00"[..], "a field number is out of range"),
+            (b"\x0a\x05abc", "a field is longer than the message"),
+            (b"\x0a", "a number is cut off or longer than 64 bits"),
+            (b"\x0f", "a wire type is unknown"),
+            (b"\x0c", "a group ends that never began"),
+            (b"\x0d\x01\x02", "a field is longer than the message"),
+            (b"\x08\x01", "a message field has the wrong wire type"),
+            (
+                b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",
+                "a number is cut off or longer than 64 bits",
+            ),
+        ] {
+            let error = Flaw::Malformed(reason);
+            assert_eq!(check(CALL, bytes), Err(error), "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_cut_message_never_passes_with_less() {
+        let call = accept();
+        let bytes = call.encode_to_vec();
+        for length in 0..bytes.len() {
+            if let Ok(part) = decode::<scheduler::Call>(&bytes[..length]) {
+                assert!(part.accept.is_none(), "cut at {length}: {part:?}");
+            }
+        }
+    }
+
+    proptest! {
+        /// Whatever the bytes, the check returns; and what passes it either decodes or is malformed.
+        #[test]
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            for rules in &RULES {
+                let _ = check(rules.name, &bytes);
+            }
+            let result = decode::<link::FromAgent>(&bytes);
+            if let Err(WireError::MissingField { path, .. }) = result {
+                prop_assert!(!path.is_empty());
+            }
+        }
+
+        /// The check accepts every well-formed encoding that prost accepts, but for what is missing:
+        /// damaged messages are never called malformed when prost can read them.
+        #[test]
+        fn damage_is_judged_as_prost_does(
+            at in 0_usize..200, byte in any::<u8>(), cut in 0_usize..200,
+        ) {
+            let mut bytes = accept().encode_to_vec();
+            let length = bytes.len();
+            bytes[at % length] = byte;
+            bytes.truncate(length - cut % 20);
+            if scheduler::Call::decode(&bytes[..]).is_ok() {
+                let verdict = check(CALL, &bytes);
+                prop_assert!(!matches!(verdict, Err(Flaw::Malformed(_))), "{verdict:?}");
+            }
+        }
+    }
+
+    fn wrap(number: u32, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        put(number, payload, &mut bytes);
+        bytes
+    }
+
+    fn rules_of(name: &str) -> &'static Rules {
+        RULES.iter().find(|rules| rules.name == name).unwrap()
+    }
+}
