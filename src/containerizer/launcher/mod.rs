@@ -1,0 +1,3 @@
+//! Shell: what keeps hold of a container's processes.
+
+pub mod posix;
