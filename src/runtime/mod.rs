@@ -1,1 +1,17 @@
-//! Shell: toolkit: mailboxes, signals, timers, exit codes.
+//! Shell: toolkit of the daemons: exit codes, clock, timers, mailboxes, listeners, shutdown, systemd.
+
+mod clock;
+mod exit;
+mod mailbox;
+mod net;
+mod notify;
+mod shutdown;
+mod timers;
+
+pub use clock::SystemClock;
+pub use exit::ExitCode;
+pub use mailbox::{Closed, Rejected, Sender, mailbox};
+pub use net::{BindError, bind};
+pub use notify::{ready, stopping, watchdog};
+pub use shutdown::{Phase, Shutdown};
+pub use timers::TimerTable;
