@@ -1,0 +1,8 @@
+//! Core: what an agent writes down, where every path of `work_dir` is, and how records fold into the
+//! state of a restarted agent. `journal` is the shell that owns the file.
+
+mod paths;
+mod record;
+
+pub use paths::Paths;
+pub use record::{CheckpointToken, Durability, Record};

@@ -1,0 +1,119 @@
+//! The durable records of an agent, as values.
+
+use std::sync::Arc;
+
+use crate::base::{ContainerId, ExecutorId, FrameworkId, TaskId, Uuid};
+use crate::proto::v1;
+
+/// Names one write; later tokens are larger and complete later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CheckpointToken(pub u64);
+
+/// One durable fact. Their order is their meaning: a later record of the same thing wins.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// The agent has this id and description.
+    Agent {
+        /// With id.
+        info: Arc<v1::AgentInfo>,
+        /// The boot in which this was written.
+        boot_id: String,
+        /// The highest leadership number seen.
+        epoch: u64,
+    },
+    /// The cluster has removed the agent: its id must not be used again.
+    AgentRemoved,
+    /// A checkpointing framework has work here.
+    Framework {
+        /// With id.
+        info: Arc<v1::FrameworkInfo>,
+    },
+    /// A framework has nothing here any more.
+    FrameworkEnded {
+        /// Which.
+        framework_id: FrameworkId,
+    },
+    /// An executor is about to be launched.
+    Executor {
+        /// Its framework.
+        framework_id: FrameworkId,
+        /// With id.
+        info: Arc<v1::ExecutorInfo>,
+        /// This run of it.
+        container_id: ContainerId,
+        /// Made up by the agent for a task that has only a command.
+        command_executor: bool,
+    },
+    /// A container's supervisor runs.
+    Launched {
+        /// Which.
+        container_id: ContainerId,
+        /// Process id on the host.
+        pid: u32,
+    },
+    /// A container is gone and its tasks' updates were recorded.
+    ExecutorEnded {
+        /// Its framework.
+        framework_id: FrameworkId,
+        /// Its executor.
+        executor_id: ExecutorId,
+        /// The run.
+        container_id: ContainerId,
+    },
+    /// A task is about to be handed to its executor.
+    Task {
+        /// Its framework.
+        framework_id: FrameworkId,
+        /// Its executor.
+        executor_id: ExecutorId,
+        /// The whole description.
+        task: Arc<v1::TaskInfo>,
+    },
+    /// A status update that must reach the scheduler.
+    Update {
+        /// The task's framework.
+        framework_id: FrameworkId,
+        /// The task's executor; `None` if it never had one here.
+        executor_id: Option<ExecutorId>,
+        /// With uuid.
+        status: Arc<v1::TaskStatus>,
+    },
+    /// The scheduler has seen an update.
+    Acknowledged {
+        /// The task's framework.
+        framework_id: FrameworkId,
+        /// The task.
+        task_id: TaskId,
+        /// The update.
+        uuid: Uuid,
+    },
+}
+
+/// What a record must survive before it counts as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// A killed agent: the bytes are with the kernel.
+    Process,
+    /// Power loss: the bytes are on the disk.
+    Power,
+}
+
+impl Record {
+    /// What this record must survive. What describes processes needs no disk: they end with the power
+    /// too.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        match self {
+            Self::Agent { .. }
+            | Self::AgentRemoved
+            | Self::Update { .. }
+            | Self::Acknowledged { .. } => Durability::Power,
+            Self::Framework { .. }
+            | Self::FrameworkEnded { .. }
+            | Self::Executor { .. }
+            | Self::Launched { .. }
+            | Self::ExecutorEnded { .. }
+            | Self::Task { .. } => Durability::Process,
+        }
+    }
+}

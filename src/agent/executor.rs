@@ -1,0 +1,170 @@
+//! One run of an executor, in one container.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use imbl::{OrdMap, Vector};
+
+use crate::base::{ConnectionId, ContainerId, ExecutorId, FrameworkId, TaskId};
+use crate::proto::v1;
+use crate::resources::Resources;
+
+use super::container::Limitation;
+use super::task::{Stage, Task, is_terminal};
+
+/// Where a run is.
+///
+/// ```text
+/// Preparing --> Registering --> Running --> Terminating --> Terminated
+///     |             |              |                            ^
+///     |             +--------------+----------------------------+
+///     +--> (forgotten: never launched)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ExecutorStatus {
+    /// Its records are being written; no container yet.
+    Preparing,
+    /// The container was asked for; the executor has not subscribed.
+    Registering,
+    /// The executor has subscribed.
+    Running,
+    /// It was told to end, or its container is being destroyed.
+    Terminating,
+    /// Its container is gone; updates are not yet all acknowledged.
+    Terminated,
+}
+
+impl ExecutorStatus {
+    /// The transition table.
+    #[must_use]
+    pub fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::Preparing => matches!(next, Self::Registering),
+            Self::Registering => {
+                matches!(next, Self::Running | Self::Terminating | Self::Terminated)
+            }
+            Self::Running => matches!(next, Self::Terminating | Self::Terminated),
+            Self::Terminating => matches!(next, Self::Terminated),
+            Self::Terminated => false,
+        }
+    }
+
+    /// True while tasks may be given to it.
+    #[must_use]
+    pub fn takes_tasks(self) -> bool {
+        match self {
+            Self::Preparing | Self::Registering | Self::Running => true,
+            Self::Terminating | Self::Terminated => false,
+        }
+    }
+
+    /// True while a container exists or is being made.
+    #[must_use]
+    pub fn has_container(self) -> bool {
+        match self {
+            Self::Registering | Self::Running | Self::Terminating => true,
+            Self::Preparing | Self::Terminated => false,
+        }
+    }
+}
+
+/// An executor and its tasks.
+#[derive(Clone, Debug)]
+pub struct Executor {
+    /// Its id.
+    pub id: ExecutorId,
+    /// Its framework.
+    pub framework_id: FrameworkId,
+    /// This run.
+    pub container_id: ContainerId,
+    /// Given by the framework, or made up for a task with only a command.
+    pub info: Arc<v1::ExecutorInfo>,
+    /// Made up by the agent: it runs one task and ends with it.
+    pub command_executor: bool,
+    /// Its framework asked for checkpoints.
+    pub checkpoint: bool,
+    /// Where it is.
+    pub status: ExecutorStatus,
+    /// Its event stream.
+    pub connection: Option<ConnectionId>,
+    /// The supervisor's process id on the host.
+    pub pid: Option<u32>,
+    /// The sandbox on the host.
+    pub sandbox: PathBuf,
+    /// Resources of the executor itself, without its tasks.
+    pub resources: Resources,
+    /// Tasks whose last update is not yet acknowledged, in the order of their ids.
+    pub tasks: OrdMap<TaskId, Arc<Task>>,
+    /// Tasks in the order of arrival, for delivery.
+    pub order: Vector<TaskId>,
+    /// Ended tasks, oldest first.
+    pub completed_tasks: Vector<Arc<Task>>,
+    /// At least one task was ever handed over.
+    pub delivered: bool,
+    /// Why the agent ends it: what its tasks' terminal updates will say.
+    pub ending: Option<Ending>,
+    /// Everything of it that must be written down was written (`Preparing` ends).
+    pub recorded: bool,
+}
+
+/// Why the agent itself ends a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// It did not subscribe in time.
+    RegistrationTimeout,
+    /// It did not subscribe again in time after a restart of the agent.
+    ReregistrationTimeout,
+    /// It was told to shut down.
+    Shutdown,
+    /// Its framework was removed: nobody wants to hear about its tasks.
+    FrameworkRemoved,
+    /// A limit was passed.
+    Limited(Limitation),
+}
+
+impl Executor {
+    /// Changes the status along the table.
+    pub(super) fn advance(&mut self, next: ExecutorStatus) {
+        assert!(
+            self.status.may_become(next),
+            "executor {} cannot go from {:?} to {next:?}",
+            self.id,
+            self.status
+        );
+        self.status = next;
+    }
+
+    /// Tasks that still use resources.
+    pub fn live_tasks(&self) -> impl Iterator<Item = (&TaskId, &Arc<Task>)> {
+        self.tasks
+            .iter()
+            .filter(|(_, task)| !is_terminal(task.state))
+    }
+
+    /// Tasks that were not yet handed over and still wait to be, in the order of arrival.
+    pub fn queued_tasks(&self) -> impl Iterator<Item = (&TaskId, &Arc<Task>)> {
+        self.order
+            .iter()
+            .filter_map(|id| self.tasks.get_key_value(id))
+            .filter(|(_, task)| task.stage != Stage::Sent && !is_terminal(task.state))
+    }
+
+    /// What the executor and its live tasks may use together.
+    #[must_use]
+    pub fn allocated(&self) -> Resources {
+        let mut total = self.resources.clone();
+        for (_, task) in self.live_tasks() {
+            total += &task.resources;
+        }
+        total
+    }
+
+    /// A change to one task; panics if it is not there.
+    pub(super) fn task_mut(&mut self, id: &TaskId) -> &mut Task {
+        let task = self
+            .tasks
+            .get_mut(id)
+            .expect("the caller has found the task before");
+        Arc::make_mut(task)
+    }
+}

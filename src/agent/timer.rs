@@ -1,0 +1,24 @@
+//! The agent's timers: one key each, set by `Effect::SetTimer`, told by `Event::TimerFired`.
+
+use crate::base::{ContainerId, FrameworkId, TaskId};
+
+/// Names a timer. Setting a key again replaces it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TimerKey {
+    /// Send the next (re-)registration.
+    Register,
+    /// The master has not pinged for too long.
+    PingTimeout,
+    /// The executor has not subscribed within `executor_registration_timeout`.
+    ExecutorRegistration(ContainerId),
+    /// The executor did not end within its grace period after SHUTDOWN.
+    ExecutorShutdown(ContainerId),
+    /// Recovered executors had their time to subscribe again.
+    ExecutorReregistration,
+    /// The oldest update of a task was not acknowledged.
+    UpdateRetry(FrameworkId, TaskId),
+    /// Measure the disk and delete what is too old.
+    GarbageCollection,
+    /// A shutdown that waits for containers gives up.
+    ShutdownDeadline,
+}
