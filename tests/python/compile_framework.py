@@ -17,6 +17,7 @@ import time
 import uuid
 
 import grpc
+import grpc_tools
 from grpc_tools import protoc
 
 MASTER, PROTO_DIR, TARBALL, COLLECT, TEST_SOURCE, *SOURCES = sys.argv[1:]
@@ -26,7 +27,9 @@ DEADLINE = time.monotonic() + 240
 def generate(proto_dir):
     out = tempfile.mkdtemp(prefix="mesosd-python-")
     protos = sorted(str(path.relative_to(proto_dir)) for path in pathlib.Path(proto_dir).rglob("*.proto"))
-    code = protoc.main(["protoc", f"-I{proto_dir}", f"--python_out={out}", f"--grpc_python_out={out}", *protos])
+    well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
+    includes = [f"-I{proto_dir}", f"-I{well_known}"]
+    code = protoc.main(["protoc", *includes, f"--python_out={out}", f"--grpc_python_out={out}", *protos])
     if code != 0:
         sys.exit(f"protoc failed with {code}")
     sys.path.insert(0, out)

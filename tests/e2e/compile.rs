@@ -1,12 +1,10 @@
 //! Compiles a real C library on a real cluster: one task per source file over several agents, the
 //! objects collected from the sandboxes, linked, and the library's own test program as the last task.
 
-mod cluster;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cluster::Cluster;
+use crate::cluster::Cluster;
 
 /// zlib's translation units, without the extension.
 const SOURCES: &[&str] = &[
