@@ -1,0 +1,4 @@
+//! The product as its users run it: the real binary, real sockets, real cgroups.
+
+mod cluster;
+mod compile;
