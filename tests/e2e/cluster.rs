@@ -115,7 +115,12 @@ impl Cluster {
     }
 
     /// As [`Cluster::start`], with more flags for the master and for each agent.
-    pub(crate) fn with_flags(agents: usize, resources: &str, master: &[&str], agent: &[&str]) -> Self {
+    pub(crate) fn with_flags(
+        agents: usize,
+        resources: &str,
+        master: &[&str],
+        agent: &[&str],
+    ) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("mesosd-test-")
             .tempdir()
