@@ -13,24 +13,24 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// The binary under test.
-pub(crate) const MESOSD: &str = env!("CARGO_BIN_EXE_mesosd");
+pub const MESOSD: &str = env!("CARGO_BIN_EXE_mesosd");
 
 static CLUSTERS: AtomicU32 = AtomicU32::new(0);
 
 /// One daemon of the cluster.
-pub(crate) struct Daemon {
+pub struct Daemon {
     child: Child,
     /// Where it listens.
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
     log: PathBuf,
 }
 
 /// A master and some agents.
-pub(crate) struct Cluster {
+pub struct Cluster {
     /// The master's process.
-    pub(crate) master: Daemon,
+    pub master: Daemon,
     /// The agents, in the order in which they were started.
-    pub(crate) agents: Vec<Daemon>,
+    pub agents: Vec<Daemon>,
     dir: tempfile::TempDir,
     name: String,
 }
@@ -73,23 +73,23 @@ impl Daemon {
     }
 
     /// What the daemon has logged so far.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// The process id.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends `signal`.
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         kill(pid, signal).unwrap();
     }
 
     /// Waits until the daemon ends and returns its exit code.
-    pub(crate) fn wait(&mut self, limit: Duration) -> Option<i32> {
+    pub fn wait(&mut self, limit: Duration) -> Option<i32> {
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -110,17 +110,12 @@ impl Drop for Daemon {
 
 impl Cluster {
     /// Starts a master and `agents` agents with `resources` each and waits until all have registered.
-    pub(crate) fn start(agents: usize, resources: &str) -> Self {
+    pub fn start(agents: usize, resources: &str) -> Self {
         Self::with_flags(agents, resources, &[], &[])
     }
 
     /// As [`Cluster::start`], with more flags for the master and for each agent.
-    pub(crate) fn with_flags(
-        agents: usize,
-        resources: &str,
-        master: &[&str],
-        agent: &[&str],
-    ) -> Self {
+    pub fn with_flags(agents: usize, resources: &str, master: &[&str], agent: &[&str]) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("mesosd-test-")
             .tempdir()
@@ -153,7 +148,7 @@ impl Cluster {
     }
 
     /// Starts one more agent; it registers in its own time.
-    pub(crate) fn add_agent(&mut self, resources: &str, more: &[&str]) {
+    pub fn add_agent(&mut self, resources: &str, more: &[&str]) {
         let number = self.agents.len();
         let work = self.dir.path().join(format!("agent-{number}"));
         let mut flags = vec![
@@ -178,7 +173,7 @@ impl Cluster {
     }
 
     /// Polls until `done`, or fails with all logs.
-    pub(crate) fn wait_until(&self, what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
+    pub fn wait_until(&self, what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
         let deadline = Instant::now() + limit;
         while !done() {
             assert!(
@@ -191,17 +186,17 @@ impl Cluster {
     }
 
     /// The master's address, as `--master` takes it.
-    pub(crate) fn address(&self) -> String {
+    pub fn address(&self) -> String {
         self.master.address.to_string()
     }
 
     /// A directory that lives as long as the cluster.
-    pub(crate) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
     /// A client command against this cluster.
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(MESOSD);
         command
             .args(arguments)
@@ -211,7 +206,7 @@ impl Cluster {
     }
 
     /// The reply of a client command with `-o json`.
-    pub(crate) fn json(&self, arguments: &[&str]) -> serde_json::Value {
+    pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
         let output = self
             .command(arguments)
             .args(["-o", "json"])
@@ -227,7 +222,7 @@ impl Cluster {
     }
 
     /// All logs, for a failure's message.
-    pub(crate) fn logs(&self) -> String {
+    pub fn logs(&self) -> String {
         let mut text = format!("--- master\n{}", self.master.log());
         for (number, agent) in self.agents.iter().enumerate() {
             text.push_str(&format!("--- agent {number}\n{}", agent.log()));
@@ -236,7 +231,7 @@ impl Cluster {
     }
 
     /// SIGTERM to all; every daemon must exit with 0, and nothing may be left behind.
-    pub(crate) fn stop(mut self) {
+    pub fn stop(mut self) {
         let limit = Duration::from_secs(20);
         for agent in &mut self.agents {
             agent.signal(Signal::SIGTERM);
