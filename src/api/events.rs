@@ -180,8 +180,8 @@ mod tests {
         assert!(sender.try_send(event(Type::Update)).is_err());
         drop(sender);
         let all: Vec<_> = stream.by_ref().collect().await;
-        assert_eq!(all.len(), 4, "{all:?}"); // with the heartbeat
-        let error = all[3].as_ref().unwrap_err();
+        assert_eq!(all.len(), 3, "{all:?}");
+        let error = all[2].as_ref().unwrap_err();
         assert!(
             error
                 .to_string()
