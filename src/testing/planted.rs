@@ -21,6 +21,16 @@ pub enum Bug {
     RegisterBeforePersisted,
     /// Master: leaves a removed framework's executors holding resources.
     KeepExecutorsOnTeardown,
+    /// Agent: sends a task's newest update before the older ones.
+    UpdateSentOutOfOrder,
+    /// Agent: acknowledges an update to its executor before it is written down.
+    AckExecutorBeforeCheckpoint,
+    /// Agent: launches a task again when its RunTask comes twice.
+    LaunchDuplicateRunTask,
+    /// Agent: loses terminal updates.
+    DropTerminalUpdate,
+    /// Agent: never repeats an update that was not acknowledged.
+    ForgetRetry,
 }
 
 /// The bugs of one run.
