@@ -13,24 +13,34 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// The binary under test.
-pub const MESOSD: &str = env!("CARGO_BIN_EXE_mesosd");
+pub(crate) const MESOSD: &str = env!("CARGO_BIN_EXE_mesosd");
 
 static CLUSTERS: AtomicU32 = AtomicU32::new(0);
 
+/// The Python environment that `tests/run` makes; without it the test `name` counts as skipped.
+pub(crate) fn python(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
+    if !path.exists() {
+        mesosd::testing::skip(name, "target/venv is missing: tests/run makes it");
+        return None;
+    }
+    Some(path)
+}
+
 /// One daemon of the cluster.
-pub struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     log: PathBuf,
 }
 
 /// A master and some agents.
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// The master's process.
-    pub master: Daemon,
+    pub(crate) master: Daemon,
     /// The agents, in the order in which they were started.
-    pub agents: Vec<Daemon>,
+    pub(crate) agents: Vec<Daemon>,
     dir: tempfile::TempDir,
     name: String,
 }
@@ -73,23 +83,23 @@ impl Daemon {
     }
 
     /// What the daemon has logged so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// The process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends `signal`.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         kill(pid, signal).unwrap();
     }
 
     /// Waits until the daemon ends and returns its exit code.
-    pub fn wait(&mut self, limit: Duration) -> Option<i32> {
+    pub(crate) fn wait(&mut self, limit: Duration) -> Option<i32> {
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -110,12 +120,17 @@ impl Drop for Daemon {
 
 impl Cluster {
     /// Starts a master and `agents` agents with `resources` each and waits until all have registered.
-    pub fn start(agents: usize, resources: &str) -> Self {
+    pub(crate) fn start(agents: usize, resources: &str) -> Self {
         Self::with_flags(agents, resources, &[], &[])
     }
 
     /// As [`Cluster::start`], with more flags for the master and for each agent.
-    pub fn with_flags(agents: usize, resources: &str, master: &[&str], agent: &[&str]) -> Self {
+    pub(crate) fn with_flags(
+        agents: usize,
+        resources: &str,
+        master: &[&str],
+        agent: &[&str],
+    ) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("mesosd-test-")
             .tempdir()
@@ -148,7 +163,7 @@ impl Cluster {
     }
 
     /// Starts one more agent; it registers in its own time.
-    pub fn add_agent(&mut self, resources: &str, more: &[&str]) {
+    pub(crate) fn add_agent(&mut self, resources: &str, more: &[&str]) {
         let number = self.agents.len();
         let work = self.dir.path().join(format!("agent-{number}"));
         let mut flags = vec![
@@ -173,7 +188,7 @@ impl Cluster {
     }
 
     /// Polls until `done`, or fails with all logs.
-    pub fn wait_until(&self, what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
         let deadline = Instant::now() + limit;
         while !done() {
             assert!(
@@ -186,17 +201,17 @@ impl Cluster {
     }
 
     /// The master's address, as `--master` takes it.
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.master.address.to_string()
     }
 
     /// A directory that lives as long as the cluster.
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
     /// A client command against this cluster.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(MESOSD);
         command
             .args(arguments)
@@ -206,7 +221,7 @@ impl Cluster {
     }
 
     /// The reply of a client command with `-o json`.
-    pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> serde_json::Value {
         let output = self
             .command(arguments)
             .args(["-o", "json"])
@@ -222,7 +237,7 @@ impl Cluster {
     }
 
     /// All logs, for a failure's message.
-    pub fn logs(&self) -> String {
+    pub(crate) fn logs(&self) -> String {
         let mut text = format!("--- master\n{}", self.master.log());
         for (number, agent) in self.agents.iter().enumerate() {
             text.push_str(&format!("--- agent {number}\n{}", agent.log()));
@@ -231,7 +246,7 @@ impl Cluster {
     }
 
     /// SIGTERM to all; every daemon must exit with 0, and nothing may be left behind.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let limit = Duration::from_secs(20);
         for agent in &mut self.agents {
             agent.signal(Signal::SIGTERM);

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, python};
 
 /// zlib's translation units, without the extension.
 const SOURCES: &[&str] = &[
@@ -31,28 +31,19 @@ fn tarball() -> PathBuf {
     dir.join("zlib.tar.gz")
 }
 
-/// The Python environment that `tests/run` makes.
-fn python() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python")
-}
-
 #[test]
 fn zlib_with_the_python_framework() {
-    if !python().exists() {
-        mesosd::testing::skip(
-            "zlib_with_the_python_framework",
-            "target/venv is missing: tests/run makes it",
-        );
+    let Some(python) = python("zlib_with_the_python_framework") else {
         return;
-    }
+    };
     let tarball = tarball();
     let cluster = Cluster::start(3, "cpus:2;mem:1024;disk:1024;ports:[31000-31099]");
     let collect = cluster.dir().join("objects");
     std::fs::create_dir(&collect).unwrap();
-    let output = Command::new(python())
+    let output = Command::new(python)
         .arg("tests/python/compile_framework.py")
+        .env("MESOSD_PROTO", "proto")
         .arg(cluster.address())
-        .arg("proto")
         .arg(&tarball)
         .arg(&collect)
         .arg(TEST_SOURCE)
