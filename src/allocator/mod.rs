@@ -1,1 +1,53 @@
 //! Core: who is offered what: hierarchical DRF over roles and frameworks.
+//!
+//! [`Allocator`] is a plain struct that the master calls inside its own step. It keeps these
+//! invariants, which [`Allocator::check_invariants`] asserts:
+//!
+//! - on every agent, available = max(0, total - allocated), where allocated counts what is offered
+//!   too;
+//! - what is reserved to a role goes to that role and to roles below it only;
+//! - the same calls with the same seed give the same allocations.
+//!
+//! | file | duty |
+//! | --- | --- |
+//! | `allocator.rs`, `subscriptions.rs`, `filtering.rs` | the calls that the master makes: agents, frameworks, refusals |
+//! | `cycle.rs` | one pass in slices; `candidates.rs` which agents, `stage.rs` in which stages |
+//! | `consider.rs` | who is next on an agent; `eligibility.rs` may it be offered, `view.rs` what it sees |
+//! | `sorter/` | shares, the order of roles and frameworks; `role_tree.rs` which roles there are |
+//! | `agent.rs`, `framework.rs`, `filters.rs` | the records |
+//! | `report.rs`, `explain.rs`, `metrics.rs` | what passes did, and why they did no more |
+//! | `bits.rs`, `slots.rs` | dense sets and records |
+
+mod agent;
+mod allocator;
+mod bits;
+mod candidates;
+mod consider;
+mod cycle;
+mod eligibility;
+mod explain;
+mod filtering;
+mod filters;
+mod framework;
+mod metrics;
+mod report;
+mod role_tree;
+mod slots;
+mod sorter;
+mod stage;
+mod subscriptions;
+mod view;
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;
+
+pub use agent::AgentSpec;
+pub use allocator::{Allocator, AllocatorConfig};
+pub use cycle::{Allocation, PassOutcome};
+pub use eligibility::{REJECTION_KINDS, Rejection};
+pub use filtering::Filter;
+pub use framework::{Capabilities, Capability, FrameworkSpec};
+pub use metrics::AllocatorMetrics;
+pub use report::{Explanation, Level, PassReport, RoleExplanation};
+pub use sorter::Share;

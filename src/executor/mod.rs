@@ -4,4 +4,3 @@
 pub mod checks;
 pub mod core;
 pub mod exit;
-pub mod supervisor;

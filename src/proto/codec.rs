@@ -5,10 +5,9 @@ use std::marker::PhantomData;
 
 use bytes::Buf;
 use prost::{Message, Name};
+use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
-use tonic::{Code, Status};
 use tonic_prost::ProstEncoder;
-use tonic_types::{ErrorDetails, StatusExt};
 
 use super::required::{self, Flaw};
 
@@ -34,17 +33,8 @@ pub enum WireError {
 }
 
 impl From<WireError> for Status {
-    /// With a `google.rpc.BadRequest` that names the field.
     fn from(error: WireError) -> Self {
-        let message = error.to_string();
-        match error {
-            WireError::MissingField { path, .. } => Self::with_error_details(
-                Code::InvalidArgument,
-                message,
-                ErrorDetails::with_bad_request_violation(path, "required, but not there"),
-            ),
-            WireError::Malformed { .. } => Self::invalid_argument(message),
-        }
+        Self::invalid_argument(error.to_string())
     }
 }
 

@@ -3,7 +3,6 @@
 
 mod bag;
 mod disk;
-mod json;
 mod name;
 mod parse;
 mod quantities;
@@ -15,7 +14,6 @@ mod set;
 mod show;
 mod value;
 mod views;
-mod wire;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
@@ -32,4 +30,3 @@ pub use resource::{Resource, ResourceError};
 pub use scalar::Scalar;
 pub use set::Set;
 pub use value::{Kind, Value, ValueError};
-pub use wire::ReservationForm;

@@ -1,0 +1,193 @@
+//! What the allocator knows of an agent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::AgentId;
+use crate::resources::{Resource, Resources};
+use crate::roles::Role;
+
+use super::filters::AgentFilters;
+use super::framework::{Capabilities, Capability};
+use super::sorter::{Amounts, Kinds};
+
+/// What the master says of an agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentSpec {
+    /// Everything it has, static reservations included, allocated to nobody.
+    pub total: Resources,
+    /// The region of its fault domain.
+    pub region: Option<Arc<str>>,
+}
+
+/// An agent. `available` is what is left of `total`; what is not there is offered to or allocated
+/// to the clients in `holders`.
+#[derive(Clone, Debug)]
+pub(super) struct Agent {
+    pub(super) id: AgentId,
+    pub(super) total: Resources,
+    pub(super) total_amounts: Amounts,
+    pub(super) available: Resources,
+    pub(super) available_amounts: Amounts,
+    /// What each client has, offered or allocated; as in `total`, without allocated roles.
+    pub(super) holders: BTreeMap<u32, Resources>,
+    /// True when the clients hold more than the total: it has shrunk.
+    overcommitted: bool,
+    pub(super) region: Option<Arc<str>>,
+    pub(super) active: bool,
+    /// What a framework must be capable of to be offered anything here.
+    pub(super) required: Capabilities,
+    /// What a framework must be capable of to be offered all that is available.
+    pub(super) special: Capabilities,
+    /// True when something available is reserved.
+    pub(super) has_reserved: bool,
+    pub(super) filters: AgentFilters,
+}
+
+impl Agent {
+    pub(super) fn new(id: AgentId) -> Self {
+        Self {
+            id,
+            total: Resources::new(),
+            total_amounts: Amounts::default(),
+            available: Resources::new(),
+            available_amounts: Amounts::default(),
+            holders: BTreeMap::new(),
+            overcommitted: false,
+            region: None,
+            active: true,
+            required: Capabilities::default(),
+            special: Capabilities::default(),
+            has_reserved: false,
+            filters: AgentFilters::default(),
+        }
+    }
+
+    /// Everything that is offered or allocated.
+    pub(super) fn allocated(&self) -> Resources {
+        self.holders.values().sum()
+    }
+
+    /// Takes over a total and what it implies; `home` is the master's region. To be settled.
+    pub(super) fn set_spec(&mut self, spec: AgentSpec, home: Option<&str>, kinds: &mut Kinds) {
+        self.total_amounts = kinds.amounts(&spec.total);
+        self.total = spec.total;
+        self.region = spec.region;
+        self.required = Capabilities::default();
+        if !self.total.gpus().is_zero() {
+            self.required = self.required.with(Capability::GpuResources);
+        }
+        if let (Some(region), Some(home)) = (self.region.as_deref(), home)
+            && region != home
+        {
+            self.required = self.required.with(Capability::RegionAware);
+        }
+    }
+
+    /// Computes what is available from what is held.
+    pub(super) fn settle(&mut self, kinds: &mut Kinds) {
+        let allocated = self.allocated();
+        self.overcommitted = !self.total.contains(&allocated);
+        self.available = &self.total - &allocated;
+        self.describe(kinds);
+    }
+
+    /// Notes what matters of what is available.
+    fn describe(&mut self, kinds: &mut Kinds) {
+        self.available_amounts = kinds.amounts(&self.available);
+        self.has_reserved = self.available.iter().any(Resource::is_reserved);
+        self.special = self
+            .available
+            .iter()
+            .map(needed_for)
+            .fold(Capabilities::default(), Capabilities::union);
+    }
+
+    /// Hands everything available to a client, and says what and how much it was.
+    pub(super) fn grant_all(&mut self, client: u32) -> Amounts {
+        let granted = std::mem::take(&mut self.available);
+        match self.holders.get_mut(&client) {
+            Some(held) => held.add_all(&granted),
+            None => drop(self.holders.insert(client, granted)),
+        }
+        self.has_reserved = false;
+        self.special = Capabilities::default();
+        std::mem::take(&mut self.available_amounts)
+    }
+
+    /// Hands a part of what is available to a client, and says how much it was.
+    pub(super) fn grant(&mut self, client: u32, granted: &Resources, kinds: &mut Kinds) -> Amounts {
+        assert!(
+            self.available.contains(granted),
+            "agent {} has {granted} available",
+            self.id
+        );
+        self.available.subtract_all(granted);
+        self.describe(kinds);
+        self.holders.entry(client).or_default().add_all(granted);
+        kinds.amounts(granted)
+    }
+
+    /// Takes resources back from a client, and says whether it holds nothing more here.
+    pub(super) fn recover(
+        &mut self,
+        client: u32,
+        resources: &Resources,
+        kinds: &mut Kinds,
+    ) -> bool {
+        let held = self.holders.entry(client).or_default();
+        assert!(
+            held.contains(resources),
+            "{resources} recovered on agent {} are held there: only {held} are",
+            self.id
+        );
+        held.subtract_all(resources);
+        let nothing_left = held.is_empty();
+        if nothing_left {
+            self.holders.remove(&client);
+        }
+        if self.overcommitted {
+            self.settle(kinds);
+        } else {
+            self.available.add_all(resources);
+            self.describe(kinds);
+        }
+        nothing_left
+    }
+
+    /// True when a pass can find something here.
+    pub(super) fn is_offerable(&self) -> bool {
+        self.active && !self.available.is_empty()
+    }
+
+    /// Panics unless available = max(0, total - allocated).
+    pub(super) fn check_invariants(&self, kinds: &mut Kinds) {
+        let id = &self.id;
+        let allocated = self.allocated();
+        let available = &self.total - &allocated;
+        assert_eq!(self.available, available, "agent {id}: available");
+        assert_eq!(self.overcommitted, !self.total.contains(&allocated));
+        assert!(
+            self.available_amounts == kinds.amounts(&available),
+            "agent {id}: amounts"
+        );
+        assert!(self.holders.values().all(|held| !held.is_empty()));
+        self.filters.check_invariants();
+    }
+}
+
+/// What a framework must be capable of to be offered this.
+fn needed_for(item: &Resource) -> Capabilities {
+    let needs = [
+        (item.is_refined(), Capability::ReservationRefinement),
+        (item.is_revocable(), Capability::RevocableResources),
+        (item.is_shared(), Capability::SharedResources),
+    ];
+    let needed = needs.into_iter().filter(|(needs, _)| *needs);
+    needed.map(|(_, capability)| capability).collect()
+}
+
+/// True when frameworks of `role` with these capabilities may be offered this.
+pub(super) fn is_visible(item: &Resource, role: &Role, capabilities: Capabilities) -> bool {
+    item.is_allocatable_to(role) && capabilities.covers(needed_for(item))
+}

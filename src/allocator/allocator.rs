@@ -1,0 +1,292 @@
+//! The allocator's state and what the master tells it about agents.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::{AgentId, FrameworkId, Rng};
+use crate::resources::{Quantities, ResourceName, Resources, Scalar};
+
+use super::agent::{Agent, AgentSpec};
+use super::bits::BitSet;
+use super::candidates::Candidates;
+use super::cycle::Pass;
+use super::filters::Expiries;
+use super::framework::{Client, Framework};
+use super::metrics::AllocatorMetrics;
+use super::report::PassReport;
+use super::role_tree::RoleTree;
+use super::slots::Slots;
+use super::sorter::{Amounts, Kinds};
+
+/// What an allocator is told once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllocatorConfig {
+    /// Seed of the order in which agents are visited.
+    pub seed: u64,
+    /// How long at least a refused bundle is kept from who refused it, and how often all agents
+    /// are looked at without a reason (`--allocation_interval`).
+    pub allocation_interval: Duration,
+    /// Least time between the end of a pass and the beginning of the next: what happens meanwhile
+    /// is looked at together.
+    pub min_pass_gap: Duration,
+    /// Most agents that one call of `run` visits.
+    pub slice_agents: usize,
+    /// Smallest bundles worth an offer: one of them must be contained. An empty list takes
+    /// anything (`--min_allocatable_resources`).
+    pub min_allocatable: Vec<Quantities>,
+    /// The master's region; agents of another one are for region-aware frameworks only.
+    pub region: Option<Arc<str>>,
+}
+
+impl Default for AllocatorConfig {
+    fn default() -> Self {
+        let cpus = (ResourceName::CPUS, Scalar::from_thousandths(10));
+        let mem = (ResourceName::MEM, Scalar::whole(32));
+        Self {
+            seed: 0,
+            allocation_interval: Duration::from_secs(1),
+            min_pass_gap: Duration::from_millis(5),
+            slice_agents: 1000,
+            min_allocatable: [cpus, mem]
+                .map(|least| [least].into_iter().collect())
+                .into(),
+            region: None,
+        }
+    }
+}
+
+/// Decides who is offered what. See the module's documentation.
+#[derive(Clone, Debug)]
+pub struct Allocator {
+    pub(super) config: AllocatorConfig,
+    pub(super) rng: Rng,
+    pub(super) kinds: Kinds,
+    /// `config.min_allocatable` by number.
+    pub(super) min_allocatable: Vec<Amounts>,
+    pub(super) agents: Slots<Agent>,
+    pub(super) agent_slots: BTreeMap<AgentId, u32>,
+    pub(super) frameworks: Slots<Framework>,
+    pub(super) framework_slots: BTreeMap<FrameworkId, u32>,
+    pub(super) clients: Slots<Client>,
+    pub(super) roles: RoleTree,
+    /// The clients that take part in passes.
+    pub(super) active: BitSet,
+    /// How many clients have smallest bundles of their own.
+    pub(super) own_minimums: usize,
+    pub(super) expiries: Expiries,
+    /// How many filters there are.
+    pub(super) filters: usize,
+    pub(super) candidates: Candidates,
+    /// The pass that is between two slices.
+    pub(super) pass: Option<Pass>,
+    pub(super) metrics: AllocatorMetrics,
+    pub(super) last_report: PassReport,
+}
+
+impl Allocator {
+    /// An allocator of an empty cluster.
+    #[must_use]
+    pub fn new(config: AllocatorConfig) -> Self {
+        let mut kinds = Kinds::default();
+        Self {
+            rng: Rng::seeded(config.seed, "allocator"),
+            min_allocatable: amounts_of(&config.min_allocatable, &mut kinds),
+            kinds,
+            config,
+            agents: Slots::default(),
+            agent_slots: BTreeMap::new(),
+            frameworks: Slots::default(),
+            framework_slots: BTreeMap::new(),
+            clients: Slots::default(),
+            roles: RoleTree::new(),
+            active: BitSet::default(),
+            own_minimums: 0,
+            expiries: Expiries::default(),
+            filters: 0,
+            candidates: Candidates::default(),
+            pass: None,
+            metrics: AllocatorMetrics::default(),
+            last_report: PassReport::default(),
+        }
+    }
+
+    /// Adds an agent, active. `used` is what frameworks have on it, allocated to roles; frameworks
+    /// that are not known yet are remembered until they are added or their resources recovered.
+    ///
+    /// # Panics
+    /// If the agent is there already.
+    pub fn add_agent(
+        &mut self,
+        id: AgentId,
+        spec: AgentSpec,
+        used: &BTreeMap<FrameworkId, Resources>,
+    ) {
+        let slot = self.agents.insert(Agent::new(id.clone()));
+        let before = self.agent_slots.insert(id.clone(), slot);
+        assert!(before.is_none(), "agent {id} is added once");
+        self.set_spec(slot, spec);
+        for (framework, resources) in used {
+            let framework = self.framework_or_stranger(framework);
+            self.hold(framework, slot, resources);
+        }
+        self.settle(slot);
+    }
+
+    /// Takes over another total or region. What is allocated stays; what is available is the new
+    /// total without it.
+    pub fn update_agent(&mut self, id: &AgentId, spec: AgentSpec) {
+        if let Some(slot) = self.agent_slots.get(id).copied() {
+            let before = self.agents[slot].total_amounts.clone();
+            self.roles.tree_mut().shrink(&before);
+            self.set_spec(slot, spec);
+            self.settle(slot);
+        }
+    }
+
+    fn set_spec(&mut self, slot: u32, spec: AgentSpec) {
+        let agent = &mut self.agents[slot];
+        agent.set_spec(spec, self.config.region.as_deref(), &mut self.kinds);
+        self.roles.tree_mut().grow(&agent.total_amounts);
+    }
+
+    /// Computes anew what an agent has available, and lets the next pass look at it.
+    pub(super) fn settle(&mut self, slot: u32) {
+        self.agents[slot].settle(&mut self.kinds);
+        self.agent_changed(slot);
+    }
+
+    /// Lets the next pass look at an agent.
+    pub(super) fn agent_changed(&mut self, slot: u32) {
+        let offerable = self.agents[slot].is_offerable();
+        self.candidates.agent_changed(slot, offerable);
+    }
+
+    /// Removes an agent with everything that frameworks had on it.
+    pub fn remove_agent(&mut self, id: &AgentId) {
+        let Some(slot) = self.agent_slots.remove(id) else {
+            return;
+        };
+        self.candidates.agent_changed(slot, false);
+        let agent = self.agents.remove(slot);
+        self.roles.tree_mut().shrink(&agent.total_amounts);
+        self.filters -= agent.filters.len();
+        for client in agent.filters.clients().iter() {
+            self.clients[client].filters_on.remove(slot);
+        }
+        for (client, held) in &agent.holders {
+            let amounts = self.kinds.amounts(held);
+            self.release(*client, slot, &amounts, true);
+        }
+    }
+
+    /// Lets an agent be offered again.
+    pub fn activate_agent(&mut self, id: &AgentId) {
+        self.set_agent_active(id, true);
+    }
+
+    /// Keeps an agent from being offered: it is disconnected, deactivated or draining.
+    pub fn deactivate_agent(&mut self, id: &AgentId) {
+        self.set_agent_active(id, false);
+    }
+
+    fn set_agent_active(&mut self, id: &AgentId, active: bool) {
+        if let Some(slot) = self.agent_slots.get(id).copied() {
+            self.agents[slot].active = active;
+            self.agent_changed(slot);
+        }
+    }
+
+    /// Everything that an agent has; none for an unknown agent.
+    #[must_use]
+    pub fn total(&self, agent: &AgentId) -> Option<&Resources> {
+        Some(&self.agent(agent)?.total)
+    }
+
+    /// What is left of an agent's total: max(0, total - allocated).
+    #[must_use]
+    pub fn available(&self, agent: &AgentId) -> Option<&Resources> {
+        Some(&self.agent(agent)?.available)
+    }
+
+    /// What is offered or allocated of an agent's resources, without allocated roles.
+    #[must_use]
+    pub fn allocated(&self, agent: &AgentId) -> Option<Resources> {
+        Some(self.agent(agent)?.allocated())
+    }
+
+    /// What is offered or allocated on an agent, by framework, allocated to roles.
+    #[must_use]
+    pub fn allocations(&self, agent: &AgentId) -> BTreeMap<FrameworkId, Resources> {
+        let mut by_framework: BTreeMap<FrameworkId, Resources> = BTreeMap::new();
+        for (number, held) in self.agent(agent).iter().flat_map(|agent| &agent.holders) {
+            let client = &self.clients[*number];
+            let id = self.frameworks[client.framework].id.clone();
+            let sum = by_framework.entry(id).or_default();
+            sum.add_all(&held.allocate(&client.role));
+        }
+        by_framework
+    }
+
+    fn agent(&self, id: &AgentId) -> Option<&Agent> {
+        Some(&self.agents[*self.agent_slots.get(id)?])
+    }
+
+    /// What the last pass did.
+    #[must_use]
+    pub fn last_report(&self) -> &PassReport {
+        &self.last_report
+    }
+
+    /// What all passes did.
+    #[must_use]
+    pub fn metrics(&self) -> &AllocatorMetrics {
+        &self.metrics
+    }
+
+    /// How many filters there are.
+    #[must_use]
+    pub fn filter_count(&self) -> usize {
+        self.filters
+    }
+
+    /// Panics when the state contradicts itself; see the module's documentation.
+    pub fn check_invariants(&self) {
+        let mut kinds = self.kinds.clone();
+        let mut totals = Amounts::default();
+        for (slot, agent) in self.agents.iter() {
+            assert_eq!(self.agent_slots.get(&agent.id), Some(&slot));
+            agent.check_invariants(&mut kinds);
+            totals.add(&agent.total_amounts);
+        }
+        assert_eq!(self.agent_slots.len(), self.agents.len());
+        assert!(*self.roles.tree().totals() == totals, "cluster total");
+        self.roles.check_invariants();
+        self.check_frameworks();
+        for (number, client) in self.clients.iter() {
+            let mut held = Amounts::default();
+            for (slot, agent) in self.agents.iter() {
+                let here = agent.holders.get(&number);
+                assert_eq!(client.holds_on.contains(slot), here.is_some());
+                held.add(&here.map_or_else(Amounts::default, |have| kinds.amounts(have)));
+                let filtered = agent.filters.has_client(number);
+                assert_eq!(client.filters_on.contains(slot), filtered);
+            }
+            assert!(*self.roles.tree().allocated(client.node) == held);
+        }
+        let filters: usize = self
+            .agents
+            .iter()
+            .map(|(_, agent)| agent.filters.len())
+            .sum();
+        assert_eq!(self.filters, filters);
+    }
+}
+
+/// Quantities by number.
+pub(super) fn amounts_of(quantities: &[Quantities], kinds: &mut Kinds) -> Vec<Amounts> {
+    quantities
+        .iter()
+        .map(|least| kinds.of_quantities(least))
+        .collect()
+}

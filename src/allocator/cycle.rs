@@ -1,0 +1,182 @@
+//! Passes: visit the candidates in random order, slice by slice, and hand out what they have.
+//!
+//! One visit takes the order of roles and frameworks as it stands; what the visit grants changes
+//! the order for the next one.
+
+use crate::base::{AgentId, FrameworkId, Instant};
+use crate::resources::Resources;
+use crate::roles::Role;
+
+use super::allocator::Allocator;
+use super::consider::{Cursor, Surroundings};
+use super::report::PassReport;
+use super::sorter::Amounts;
+use super::stage::{STAGES, StagePolicy};
+
+/// Resources of one agent that a framework is to be offered under one role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allocation {
+    /// Who gets them.
+    pub framework: FrameworkId,
+    /// Under which role.
+    pub role: Role,
+    /// Whose they are.
+    pub agent: AgentId,
+    /// What they are, allocated to the role.
+    pub resources: Resources,
+}
+
+/// How a call of [`Allocator::run`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassOutcome {
+    /// True when the pass goes on: the slice was full. Call again soon.
+    pub more: bool,
+    /// When to call again: now if there is more, else when a filter has ended or the periodic
+    /// pass is due, but not before the minimum gap is over. Never, if nothing can come of it.
+    pub next_wake: Option<Instant>,
+}
+
+/// A pass between two slices.
+#[derive(Clone, Debug)]
+pub(super) struct Pass {
+    stage: usize,
+    /// The agents of the stage in the order of their visits.
+    agents: Vec<u32>,
+    next: usize,
+    report: PassReport,
+}
+
+impl Allocator {
+    /// Runs one slice of a pass, if there is a reason for a pass and the minimum gap since the
+    /// last one is over. Allocations are added to `allocations`; they count as allocated at once.
+    pub fn run(&mut self, now: Instant, allocations: &mut Vec<Allocation>) -> PassOutcome {
+        self.expire_filters(now);
+        let mut pass = match self.pass.take() {
+            Some(pass) => pass,
+            None => match self.begin(now) {
+                Some(pass) => pass,
+                None => return self.outcome(),
+            },
+        };
+        self.roles.tree_mut().refresh();
+        let first = allocations.len();
+        let slice = self.config.slice_agents.max(1);
+        let end = pass.agents.len().min(pass.next.saturating_add(slice));
+        pass.report.agents += end - pass.next;
+        for at in pass.next..end {
+            let policy = STAGES[pass.stage];
+            self.visit(pass.agents[at], policy, &mut pass.report, allocations);
+        }
+        pass.next = end;
+        pass.report.allocations += allocations.len() - first;
+        if pass.next == pass.agents.len() {
+            (pass.stage, pass.next) = (pass.stage + 1, 0);
+            self.rng.shuffle(&mut pass.agents);
+        }
+        if pass.stage < STAGES.len() {
+            self.pass = Some(pass);
+        } else {
+            self.candidates.pass_ended(now);
+            self.metrics.add_pass(&pass.report);
+            self.last_report = pass.report;
+        }
+        self.outcome()
+    }
+
+    /// When [`run`](Self::run) is worth a call; may be in the past. Ask after every change.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Instant> {
+        if self.pass.is_some() {
+            return Some(Instant(0));
+        }
+        let earliest = self.candidates.earliest(self.config.min_pass_gap);
+        if self.candidates.is_dirty() && !self.active.is_empty() {
+            return Some(earliest);
+        }
+        let useful = self.candidates.is_offerable() && !self.active.is_empty();
+        let periodic = useful.then(|| self.candidates.periodic(self.config.allocation_interval));
+        let next = [periodic, self.expiries.next()]
+            .into_iter()
+            .flatten()
+            .min()?;
+        Some(next.max(earliest))
+    }
+
+    fn outcome(&self) -> PassOutcome {
+        PassOutcome {
+            more: self.pass.is_some(),
+            next_wake: self.next_wake(),
+        }
+    }
+
+    /// A new pass, if there is a reason for one.
+    fn begin(&mut self, now: Instant) -> Option<Pass> {
+        if now < self.candidates.earliest(self.config.min_pass_gap) || self.active.is_empty() {
+            return None;
+        }
+        self.candidates
+            .add_periodic(now, self.config.allocation_interval);
+        if !self.candidates.is_dirty() {
+            return None;
+        }
+        Some(Pass {
+            stage: 0,
+            agents: self.candidates.take(&mut self.rng),
+            next: 0,
+            report: PassReport::starting(now),
+        })
+    }
+
+    /// Hands out what one agent has available.
+    fn visit(
+        &mut self,
+        slot: u32,
+        policy: StagePolicy,
+        report: &mut PassReport,
+        allocations: &mut Vec<Allocation>,
+    ) {
+        // It may have been removed since the pass began.
+        let Some(agent) = self.agents.get_mut(slot) else {
+            return;
+        };
+        if !agent.is_offerable() {
+            return;
+        }
+        let mut granted: Vec<(u32, Amounts)> = Vec::new();
+        let mut cursor = Cursor::first(&self.roles);
+        let mut around = Surroundings {
+            roles: &self.roles,
+            clients: &self.clients,
+            frameworks: &self.frameworks,
+            active: &self.active,
+            min_allocatable: &self.min_allocatable,
+            one_minimum: self.own_minimums == 0,
+            kinds: &mut self.kinds,
+            report,
+        };
+        while let Some(grant) = cursor.next_grant(agent, policy, &mut around) {
+            let client = &self.clients[grant.client];
+            let given = grant.part.as_ref().unwrap_or(&agent.available);
+            allocations.push(Allocation {
+                framework: self.frameworks[client.framework].id.clone(),
+                role: client.role.clone(),
+                agent: agent.id.clone(),
+                resources: given.allocate(&client.role),
+            });
+            let amounts = match &grant.part {
+                Some(part) => agent.grant(grant.client, part, around.kinds),
+                None => agent.grant_all(grant.client),
+            };
+            granted.push((grant.client, amounts));
+            if agent.available.is_empty() {
+                break;
+            }
+        }
+        self.candidates.agent_visited(slot, agent.is_offerable());
+        for (number, amounts) in granted {
+            let client = &mut self.clients[number];
+            client.holds_on.insert(slot);
+            self.roles.tree_mut().grant(client.node, &amounts);
+        }
+    }
+}

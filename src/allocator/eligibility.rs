@@ -1,0 +1,175 @@
+//! May this framework be offered this view of this agent? A list of checks in a fixed order; the
+//! first that objects gives the reason, as data.
+
+use std::fmt;
+
+use crate::base::Instant;
+use crate::resources::Resource;
+
+use super::agent::Agent;
+use super::framework::{Capability, Client, Framework};
+use super::sorter::Amounts;
+use super::view::View;
+
+/// Why a framework was not offered an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rejection {
+    /// The framework is disconnected or not subscribed.
+    FrameworkInactive,
+    /// The framework wants no offers for this role: it called SUPPRESS.
+    Suppressed,
+    /// The agent is disconnected, deactivated or draining.
+    AgentInactive,
+    /// Only frameworks with this capability are offered this agent, or what it has left.
+    CapabilityMissing(Capability),
+    /// Everything on the agent is offered or allocated.
+    NothingAvailable,
+    /// What the agent has left is reserved to roles that are not above this one.
+    ReservedElsewhere,
+    /// What the agent has left is less than the smallest bundle worth an offer.
+    BelowMinimum,
+    /// The framework refused at least this much on this agent; the filter lasts until then.
+    Filtered {
+        /// The end of the last filter.
+        until: Instant,
+    },
+}
+
+impl Rejection {
+    /// How many kinds of reasons there are.
+    pub const KINDS: usize = 8;
+
+    /// A filter whose end does not matter: for counting.
+    pub(super) const FILTERED: Self = Self::Filtered { until: Instant(0) };
+
+    /// The number of the kind, for counting.
+    #[must_use]
+    pub const fn kind(self) -> usize {
+        match self {
+            Self::FrameworkInactive => 0,
+            Self::Suppressed => 1,
+            Self::AgentInactive => 2,
+            Self::CapabilityMissing(_) => 3,
+            Self::NothingAvailable => 4,
+            Self::ReservedElsewhere => 5,
+            Self::BelowMinimum => 6,
+            Self::Filtered { .. } => 7,
+        }
+    }
+}
+
+/// Names of the kinds by number, for metrics and reports.
+pub const REJECTION_KINDS: [&str; Rejection::KINDS] = [
+    "framework_inactive",
+    "suppressed",
+    "agent_inactive",
+    "capability_missing",
+    "nothing_available",
+    "reserved_elsewhere",
+    "below_minimum",
+    "filtered",
+];
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FrameworkInactive => f.write_str("framework is not connected"),
+            Self::Suppressed => f.write_str("role is suppressed"),
+            Self::AgentInactive => f.write_str("agent is not connected or takes no tasks"),
+            Self::CapabilityMissing(needed) => write!(f, "framework lacks {needed}"),
+            Self::NothingAvailable => f.write_str("nothing is left on the agent"),
+            Self::ReservedElsewhere => f.write_str("what is left is reserved to other roles"),
+            Self::BelowMinimum => f.write_str("what is left is too little for an offer"),
+            Self::Filtered { until } => write!(f, "refused; filter until {}", until.0),
+        }
+    }
+}
+
+/// One client and what it sees of one agent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question<'a> {
+    pub(super) framework: &'a Framework,
+    pub(super) client: &'a Client,
+    pub(super) number: u32,
+    pub(super) agent: &'a Agent,
+    pub(super) view: &'a View<'a>,
+    /// The cluster's smallest bundles.
+    pub(super) min_allocatable: &'a [Amounts],
+}
+
+/// Says nothing when it has no objection.
+type Check = fn(&Question<'_>) -> Option<Rejection>;
+
+/// The order in which reasons are given.
+const CHECKS: [Check; 8] = [
+    framework_is_active,
+    role_is_wanted,
+    agent_is_active,
+    agent_suits_framework,
+    something_is_available,
+    something_is_visible,
+    enough_is_visible,
+    was_not_refused,
+];
+
+/// The first objection, if any.
+pub(super) fn first_rejection(question: &Question<'_>) -> Option<Rejection> {
+    CHECKS.iter().find_map(|check| check(question))
+}
+
+fn framework_is_active(question: &Question<'_>) -> Option<Rejection> {
+    let active = question.framework.active && question.client.subscribed;
+    (!active).then_some(Rejection::FrameworkInactive)
+}
+
+fn role_is_wanted(question: &Question<'_>) -> Option<Rejection> {
+    question.client.suppressed.then_some(Rejection::Suppressed)
+}
+
+fn agent_is_active(question: &Question<'_>) -> Option<Rejection> {
+    (!question.agent.active).then_some(Rejection::AgentInactive)
+}
+
+fn agent_suits_framework(question: &Question<'_>) -> Option<Rejection> {
+    let capabilities = question.client.capabilities;
+    let missing = capabilities.first_missing(question.agent.required);
+    missing.map(Rejection::CapabilityMissing)
+}
+
+fn something_is_available(question: &Question<'_>) -> Option<Rejection> {
+    let nothing = question.agent.available.is_empty();
+    nothing.then_some(Rejection::NothingAvailable)
+}
+
+fn something_is_visible(question: &Question<'_>) -> Option<Rejection> {
+    if !question.view.resources.is_empty() {
+        return None;
+    }
+    let (agent, client) = (question.agent, question.client);
+    let allocatable = |item: &Resource| item.is_allocatable_to(&client.role);
+    Some(if agent.available.iter().any(allocatable) {
+        let missing = client.capabilities.first_missing(agent.special);
+        Rejection::CapabilityMissing(missing.expect("capabilities alone hide the rest"))
+    } else {
+        Rejection::ReservedElsewhere
+    })
+}
+
+fn enough_is_visible(question: &Question<'_>) -> Option<Rejection> {
+    let smallest = question.client.min_allocatable.as_deref();
+    let smallest = smallest.unwrap_or(question.min_allocatable);
+    let enough = |least: &Amounts| question.view.amounts.contains(least);
+    let too_little = !smallest.is_empty() && !smallest.iter().any(enough);
+    too_little.then_some(Rejection::BelowMinimum)
+}
+
+fn was_not_refused(question: &Question<'_>) -> Option<Rejection> {
+    let filters = &question.agent.filters;
+    let blocking = &question.view.blocking;
+    if !filters.is_blocked(blocking, question.number) {
+        return None;
+    }
+    let until = filters.blocked_until(blocking, question.number);
+    let until = until.expect("a blocked client has a filter");
+    Some(Rejection::Filtered { until })
+}

@@ -1,0 +1,72 @@
+//! The answer to "why no offer". Computed when asked; passes pay nothing for it.
+
+use std::collections::BTreeMap;
+
+use crate::base::{AgentId, FrameworkId};
+
+use super::allocator::Allocator;
+use super::eligibility::{Question, Rejection, first_rejection};
+use super::report::{Explanation, Level, RoleExplanation};
+use super::sorter::{Kinds, ShareTree};
+use super::view::Views;
+
+impl Allocator {
+    /// For each role of a framework: its place in the order, and all agents by the first reason
+    /// why they are not offered to it. None for an unknown framework.
+    #[must_use]
+    pub fn explain(&self, framework: &FrameworkId) -> Option<Explanation> {
+        let slot = self.framework_slots.get(framework)?;
+        // The order is brought up to date in a copy: asking must change nothing.
+        let mut order = self.roles.tree().clone();
+        order.refresh();
+        let mut kinds = self.kinds.clone();
+        let roles = self.frameworks[*slot].clients.iter();
+        Some(Explanation {
+            framework: framework.clone(),
+            roles: roles
+                .map(|(role, number)| RoleExplanation {
+                    role: role.clone(),
+                    position: position(&order, self.clients[*number].node),
+                    agents: self.reasons(*number, &mut kinds),
+                })
+                .collect(),
+        })
+    }
+
+    fn reasons(&self, number: u32, kinds: &mut Kinds) -> Vec<(Option<Rejection>, Vec<AgentId>)> {
+        let client = &self.clients[number];
+        let mut by_reason: BTreeMap<Option<Rejection>, Vec<AgentId>> = BTreeMap::new();
+        for (id, slot) in &self.agent_slots {
+            let agent = &self.agents[*slot];
+            let mut views = Views::of(agent);
+            let role = (0, &client.role);
+            let reason = first_rejection(&Question {
+                framework: &self.frameworks[client.framework],
+                client,
+                number,
+                agent,
+                view: views.get(role, client.capabilities, kinds),
+                min_allocatable: &self.min_allocatable,
+            });
+            by_reason.entry(reason).or_default().push(id.clone());
+        }
+        by_reason.into_iter().collect()
+    }
+}
+
+fn position(tree: &ShareTree, client: u32) -> Vec<Level> {
+    tree.path(client)
+        .into_iter()
+        .map(|node| {
+            let siblings = tree.in_order(tree.parent(node));
+            Level {
+                label: tree.label(node).to_string(),
+                ahead: siblings.iter().position(|sibling| *sibling == node),
+                siblings: siblings.len(),
+                share: tree.standing(node).share,
+                history: tree.standing(node).history,
+                weight: tree.weight(node).to_string(),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,122 @@
+//! Resources that come back, and the filters that refusals leave.
+
+use std::time::Duration;
+
+use crate::base::{AgentId, FrameworkId, Instant};
+use crate::resources::Resources;
+
+use super::allocator::Allocator;
+
+/// Longest time that a filter lasts (Mesos caps `refuse_seconds` at 365 days).
+const FILTER_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// A framework does not want what it gives back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// How long, counted from now. Raised to the allocation interval, so that who refuses for no
+    /// time at all is offered the same again once per interval and not in a loop; at most a year.
+    pub refuse_for: Duration,
+}
+
+impl Allocator {
+    /// A framework gives resources back: its offer was declined, was used in part or ended, or its
+    /// task did. With a filter, they are not offered to it again under that role for a while;
+    /// others are offered them at once.
+    ///
+    /// `resources` must be allocated to the role that they were offered to. What belongs to a
+    /// framework or agent that is gone is ignored.
+    ///
+    /// # Panics
+    /// If the framework does not have all of them.
+    pub fn recover(
+        &mut self,
+        framework: &FrameworkId,
+        agent: &AgentId,
+        resources: &Resources,
+        filter: Option<Filter>,
+        now: Instant,
+    ) {
+        let Some(slot) = self.agent_slots.get(agent).copied() else {
+            return;
+        };
+        if !self.framework_slots.contains_key(framework) {
+            return;
+        }
+        let mut named = 0;
+        for (role, part) in resources.allocations() {
+            named += part.len();
+            let number = self.known_client(framework, &role).unwrap_or_else(|| {
+                panic!("framework {framework} has nothing under role {role} to recover")
+            });
+            let part = part.unallocated();
+            let nothing_left = self.agents[slot].recover(number, &part, &mut self.kinds);
+            let amounts = self.kinds.amounts(&part);
+            if let Some(filter) = filter {
+                self.add_filter(number, slot, &part, filter, now);
+            }
+            self.release(number, slot, &amounts, nothing_left);
+        }
+        assert_eq!(
+            named,
+            resources.len(),
+            "recovered resources name their role"
+        );
+        self.agent_changed(slot);
+    }
+
+    fn add_filter(
+        &mut self,
+        number: u32,
+        agent: u32,
+        refused: &Resources,
+        filter: Filter,
+        now: Instant,
+    ) {
+        // Who is not there now has no filters when it comes back.
+        let client = &self.clients[number];
+        if !client.subscribed || !self.frameworks[client.framework].active {
+            return;
+        }
+        let least = self.config.allocation_interval;
+        let until = now.after(filter.refuse_for.max(least).min(FILTER_MAX));
+        let filters = &mut self.agents[agent].filters;
+        self.filters += usize::from(filters.add(number, refused, until));
+        self.clients[number].filters_on.insert(agent);
+        self.expiries.push(until, agent, number);
+        self.metrics.filters_set += 1;
+        if self.expiries.is_stale(self.filters) {
+            let agents = self.agents.iter();
+            self.expiries.rebuild(agents.flat_map(|(slot, agent)| {
+                let filters = agent.filters.iter();
+                filters.map(move |(client, until)| (until, slot, client))
+            }));
+        }
+    }
+
+    /// Removes all filters of a client.
+    pub(super) fn clear_filters(&mut self, number: u32) {
+        let agents = std::mem::take(&mut self.clients[number].filters_on);
+        for agent in agents.iter() {
+            self.filters -= self.agents[agent].filters.remove_client(number);
+        }
+    }
+
+    /// Removes the filters that have ended; the next pass looks at their agents.
+    pub(super) fn expire_filters(&mut self, now: Instant) {
+        while let Some((slot, number)) = self.expiries.pop(now) {
+            let Some(agent) = self.agents.get_mut(slot) else {
+                continue;
+            };
+            let expired = agent.filters.expire(number, now);
+            if expired == 0 {
+                continue;
+            }
+            self.filters -= expired;
+            self.metrics.filters_expired += expired as u64;
+            if !agent.filters.has_client(number) {
+                self.clients[number].filters_on.remove(slot);
+            }
+            self.agent_changed(slot);
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! What frameworks refused: per agent, client (framework under a role) and bundle, until a time.
+//!
+//! A filter blocks an offer that is contained in what was refused; a larger or different bundle
+//! passes. Nearly all clients refuse the same bundle of an agent, so an agent keeps each bundle
+//! once with a bit per client: whether a bundle blocks is found out once per visit, and whether it
+//! blocks a client is one bit. A filter costs 16 bytes here and 16 in [`Expiries`].
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::base::Instant;
+use crate::resources::Resources;
+
+use super::bits::BitSet;
+
+/// A bundle that clients refused.
+#[derive(Clone, Debug)]
+struct Refused {
+    resources: Resources,
+    clients: BitSet,
+    /// How many filters there are for it.
+    count: u32,
+}
+
+/// One client's refusal of one bundle.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    until: Instant,
+    client: u32,
+    bundle: u32,
+}
+
+/// All filters on one agent.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AgentFilters {
+    bundles: Vec<Refused>,
+    entries: Vec<Entry>,
+}
+
+impl AgentFilters {
+    /// How many filters there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Adds a filter. Refusing the same again prolongs it; false when that is all that happened.
+    pub(super) fn add(&mut self, client: u32, refused: &Resources, until: Instant) -> bool {
+        let known = self.bundles.iter().position(|b| b.resources == *refused);
+        let at = known.unwrap_or_else(|| {
+            self.bundles.push(Refused {
+                resources: refused.clone(),
+                clients: BitSet::default(),
+                count: 0,
+            });
+            self.bundles.len() - 1
+        });
+        let bundle = u32::try_from(at).expect("fewer than 2^32 bundles");
+        if !self.bundles[at].clients.insert(client) {
+            let same = |entry: &&mut Entry| (entry.client, entry.bundle) == (client, bundle);
+            let entry = self.entries.iter_mut().find(same);
+            let entry = entry.expect("each bit stands for a filter");
+            entry.until = entry.until.max(until);
+            return false;
+        }
+        self.bundles[at].count += 1;
+        self.entries.push(Entry {
+            until,
+            client,
+            bundle,
+        });
+        true
+    }
+
+    /// Which bundles contain `offered`, so that their clients must not be offered it.
+    pub(super) fn blocking(&self, offered: &Resources) -> Vec<u32> {
+        (0_u32..)
+            .zip(&self.bundles)
+            .filter(|(_, bundle)| bundle.resources.contains(offered))
+            .map(|(at, _)| at)
+            .collect()
+    }
+
+    /// True when one of these bundles was refused by the client.
+    pub(super) fn is_blocked(&self, blocking: &[u32], client: u32) -> bool {
+        blocking
+            .iter()
+            .any(|at| self.bundles[*at as usize].clients.contains(client))
+    }
+
+    /// The clients from `64 * word` on that refused one of these bundles, as bits.
+    pub(super) fn blocked_word(&self, blocking: &[u32], word: usize) -> u64 {
+        blocking.iter().fold(0, |bits, at| {
+            bits | self.bundles[*at as usize].clients.word(word)
+        })
+    }
+
+    /// When the last filter of a client ends among these bundles.
+    pub(super) fn blocked_until(&self, blocking: &[u32], client: u32) -> Option<Instant> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.client == client && blocking.contains(&entry.bundle))
+            .map(|entry| entry.until)
+            .max()
+    }
+
+    /// Removes all filters of a client, and tells how many.
+    pub(super) fn remove_client(&mut self, client: u32) -> usize {
+        self.remove_where(|entry| entry.client == client)
+    }
+
+    /// Removes the filters of a client that have ended, and tells how many.
+    pub(super) fn expire(&mut self, client: u32, now: Instant) -> usize {
+        self.remove_where(|entry| entry.client == client && entry.until <= now)
+    }
+
+    /// True when the client has a filter here.
+    pub(super) fn has_client(&self, client: u32) -> bool {
+        self.bundles.iter().any(|b| b.clients.contains(client))
+    }
+
+    /// The clients that have filters here.
+    pub(super) fn clients(&self) -> BitSet {
+        let mut all = BitSet::default();
+        for bundle in &self.bundles {
+            all.union_with(&bundle.clients);
+        }
+        all
+    }
+
+    fn remove_where(&mut self, gone: impl Fn(&Entry) -> bool) -> usize {
+        let before = self.entries.len();
+        let mut at = 0;
+        while at < self.entries.len() {
+            if gone(&self.entries[at]) {
+                let entry = self.entries.swap_remove(at);
+                let bundle = &mut self.bundles[entry.bundle as usize];
+                bundle.clients.remove(entry.client);
+                bundle.count -= 1;
+            } else {
+                at += 1;
+            }
+        }
+        let removed = before - self.entries.len();
+        if removed > 0 {
+            self.drop_unused_bundles();
+        }
+        removed
+    }
+
+    fn drop_unused_bundles(&mut self) {
+        let mut at = 0;
+        while at < self.bundles.len() {
+            if self.bundles[at].count > 0 {
+                at += 1;
+                continue;
+            }
+            self.bundles.swap_remove(at);
+            let moved = u32::try_from(self.bundles.len()).expect("fewer than 2^32 bundles");
+            let to = u32::try_from(at).expect("fewer than 2^32 bundles");
+            for entry in &mut self.entries {
+                if entry.bundle == moved {
+                    entry.bundle = to;
+                }
+            }
+        }
+    }
+
+    /// Client and end of every filter.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, Instant)> + '_ {
+        self.entries.iter().map(|entry| (entry.client, entry.until))
+    }
+
+    /// Panics when bits and filters disagree.
+    pub(super) fn check_invariants(&self) {
+        for (at, bundle) in (0_u32..).zip(&self.bundles) {
+            let of_bundle = || self.entries.iter().filter(|entry| entry.bundle == at);
+            assert!(bundle.count > 0, "unused bundles are dropped");
+            assert_eq!(of_bundle().count(), bundle.count as usize);
+            assert_eq!(bundle.clients.len(), bundle.count as usize);
+            assert!(of_bundle().all(|entry| bundle.clients.contains(entry.client)));
+        }
+    }
+}
+
+/// When filters end. May hold times of filters that are gone already: whoever takes one out looks
+/// whether the filter is still there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Expiries {
+    heap: BinaryHeap<Reverse<(Instant, u32, u32)>>,
+}
+
+impl Expiries {
+    /// Notes a filter of a client on an agent.
+    pub(super) fn push(&mut self, until: Instant, agent: u32, client: u32) {
+        self.heap.push(Reverse((until, agent, client)));
+    }
+
+    /// Takes out the agent and client of a filter that has ended by `now`.
+    pub(super) fn pop(&mut self, now: Instant) -> Option<(u32, u32)> {
+        let Reverse((until, agent, client)) = *self.heap.peek()?;
+        if until > now {
+            return None;
+        }
+        self.heap.pop();
+        Some((agent, client))
+    }
+
+    /// The earliest end.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse((until, _, _))| *until)
+    }
+
+    /// True when most of the times are of filters that are gone.
+    pub(super) fn is_stale(&self, filters: usize) -> bool {
+        self.heap.len() > 2 * filters + 1024
+    }
+
+    /// Starts again with the filters that there are.
+    pub(super) fn rebuild(&mut self, filters: impl Iterator<Item = (Instant, u32, u32)>) {
+        self.heap = filters.map(Reverse).collect();
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::resources::parse;
+    use crate::roles::Role;
+
+    fn bag(text: &str) -> Resources {
+        parse(text, &Role::DEFAULT).unwrap()
+    }
+
+    #[test]
+    fn a_filter_is_small() {
+        assert!(size_of::<Entry>() + size_of::<(Instant, u32, u32)>() <= 32);
+    }
+
+    #[test]
+    fn blocks_what_is_contained_in_the_refused() {
+        let mut filters = AgentFilters::default();
+        filters.add(3, &bag("cpus:2;mem:100;ports:[1-5]"), Instant(10));
+        let blocked = |offered: &str| filters.is_blocked(&filters.blocking(&bag(offered)), 3);
+        assert!(blocked("cpus:2;mem:100;ports:[1-5]"));
+        assert!(blocked("cpus:1;ports:[2-3]"));
+        assert!(!blocked("cpus:2.001;mem:100"));
+        assert!(!blocked("cpus:1;disk:1"));
+        assert!(!blocked("ports:[5-6]"));
+        assert!(!filters.is_blocked(&filters.blocking(&bag("cpus:1")), 4));
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_list(
+            steps in proptest::collection::vec((0_u32..6, 1_u64..5, 0_u64..40, 0_u8..4), 0..60)
+        ) {
+            let mut filters = AgentFilters::default();
+            let mut list: Vec<(u32, Resources, Instant)> = Vec::new();
+            for (client, cpus, time, step) in steps {
+                match step {
+                    0 | 1 => {
+                        let refused = bag(&format!("cpus:{cpus}"));
+                        filters.add(client, &refused, Instant(time));
+                        list.push((client, refused, Instant(time)));
+                    }
+                    2 => {
+                        filters.expire(client, Instant(time));
+                        list.retain(|(c, _, until)| *c != client || *until > Instant(time));
+                    }
+                    _ => {
+                        filters.remove_client(client);
+                        list.retain(|(c, _, _)| *c != client);
+                    }
+                }
+                filters.check_invariants();
+                for cpus in 1..5 {
+                    let offered = bag(&format!("cpus:{cpus}"));
+                    let blocking = filters.blocking(&offered);
+                    for client in 0..6 {
+                        let until = list
+                            .iter()
+                            .filter(|(c, refused, _)| *c == client && refused.contains(&offered))
+                            .map(|(_, _, until)| *until)
+                            .max();
+                        prop_assert_eq!(filters.blocked_until(&blocking, client), until);
+                        prop_assert_eq!(filters.is_blocked(&blocking, client), until.is_some());
+                        let bit = filters.blocked_word(&blocking, 0) >> client & 1;
+                        prop_assert_eq!(bit == 1, until.is_some());
+                    }
+                }
+            }
+        }
+    }
+}

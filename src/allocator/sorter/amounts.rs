@@ -1,0 +1,100 @@
+//! Scalar amounts by position: resource names are numbered once, then sums are plain loops.
+
+use crate::resources::{Quantities, ResourceName, Resources, Scalar};
+
+/// The number of every scalar resource name that was ever seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kinds {
+    names: Vec<ResourceName>,
+}
+
+impl Kinds {
+    fn number(&mut self, name: &ResourceName) -> usize {
+        if let Some(at) = self.names.iter().position(|known| known == name) {
+            return at;
+        }
+        self.names.push(name.clone());
+        self.names.len() - 1
+    }
+
+    /// Scalar amounts of a bag, reserved or not. Ports and sets do not count.
+    pub(crate) fn amounts(&mut self, resources: &Resources) -> Amounts {
+        let mut amounts = Amounts::default();
+        for item in resources {
+            if let Some(scalar) = item.scalar() {
+                amounts.increase(self.number(item.name()), thousandths(scalar));
+            }
+        }
+        amounts
+    }
+
+    /// The same amounts by number.
+    pub(crate) fn of_quantities(&mut self, quantities: &Quantities) -> Amounts {
+        let mut amounts = Amounts::default();
+        for (name, scalar) in quantities.iter() {
+            amounts.increase(self.number(name), thousandths(scalar));
+        }
+        amounts
+    }
+}
+
+fn thousandths(scalar: Scalar) -> u128 {
+    u128::try_from(scalar.thousandths()).expect("scalars are not negative")
+}
+
+/// Amounts in thousandths by resource number; what is beyond the end is zero. Wide enough that no
+/// sum over agents overflows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Amounts(Vec<u128>);
+
+impl Amounts {
+    pub(super) fn increase(&mut self, number: usize, by: u128) {
+        if number >= self.0.len() {
+            self.0.resize(number + 1, 0);
+        }
+        self.0[number] += by;
+    }
+
+    /// The amount of one resource.
+    pub(crate) fn get(&self, number: usize) -> u128 {
+        self.0.get(number).copied().unwrap_or(0)
+    }
+
+    /// Adds all of `other`.
+    pub(crate) fn add(&mut self, other: &Self) {
+        if other.0.len() > self.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        for (have, more) in self.0.iter_mut().zip(&other.0) {
+            *have += more;
+        }
+    }
+
+    /// Takes away what was added before.
+    pub(crate) fn subtract(&mut self, other: &Self) {
+        for (number, less) in other.0.iter().enumerate() {
+            if *less > 0 {
+                self.0[number] = self.0[number]
+                    .checked_sub(*less)
+                    .expect("only what was added is taken away");
+            }
+        }
+    }
+
+    /// True when no amount of `other` is above the one here.
+    pub(crate) fn contains(&self, other: &Self) -> bool {
+        (0..other.0.len()).all(|number| self.get(number) >= other.0[number])
+    }
+
+    /// The amounts with their resource numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, u128)> + '_ {
+        self.0.iter().copied().enumerate()
+    }
+}
+
+/// Trailing zeroes make no difference.
+impl PartialEq for Amounts {
+    fn eq(&self, other: &Self) -> bool {
+        self.contains(other) && other.contains(self)
+    }
+}

@@ -1,0 +1,10 @@
+//! Core: who comes first: a tree of roles and frameworks, each level ordered by dominant share.
+
+mod amounts;
+mod drf;
+mod share;
+mod tree;
+
+pub(super) use amounts::{Amounts, Kinds};
+pub use share::Share;
+pub(super) use tree::{Content, Leaves, ShareTree};

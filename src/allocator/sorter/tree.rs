@@ -1,0 +1,399 @@
+//! The tree that shares are kept in: branches are roles, a leaf is what frameworks hold under a
+//! role itself, clients are frameworks under that role.
+//!
+//! A role with child roles and frameworks of its own competes with its children through its leaf,
+//! as in Mesos. Every node counts what is allocated below it. The order of siblings is kept sorted
+//! while a pass allocates; everything else only marks it as outdated, and [`ShareTree::refresh`]
+//! sorts what is outdated once before the next pass.
+
+use std::sync::Arc;
+
+use crate::allocator::slots::Slots;
+
+use super::drf::{Standing, level};
+use super::share::Weight;
+use super::{Amounts, Share};
+
+/// What a node stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// A role and everything below it.
+    Branch,
+    /// The frameworks of one role; the number is the caller's.
+    Leaf(u32),
+    /// One framework under one role; the number is the caller's.
+    Client(u32),
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    label: Arc<str>,
+    content: Content,
+    parent: u32,
+    weight: Weight,
+    allocated: Amounts,
+    standing: Standing,
+    /// All children by label.
+    children: Vec<u32>,
+    /// Children with active clients, in DRF order unless outdated.
+    order: Vec<u32>,
+    outdated: bool,
+    /// Active clients here and below.
+    active: u32,
+}
+
+/// A tree of shares.
+#[derive(Clone, Debug)]
+pub(crate) struct ShareTree {
+    nodes: Slots<Node>,
+    totals: Amounts,
+    totals_changed: bool,
+    /// Nodes whose order is outdated.
+    outdated: Vec<u32>,
+}
+
+impl ShareTree {
+    /// The node above all top-level roles.
+    pub(crate) const ROOT: u32 = 0;
+
+    /// A tree with nothing but its root.
+    pub(crate) fn new() -> Self {
+        let mut nodes = Slots::default();
+        nodes.insert(Node::new("".into(), Content::Branch, Self::ROOT));
+        Self {
+            nodes,
+            totals: Amounts::default(),
+            totals_changed: false,
+            outdated: Vec::new(),
+        }
+    }
+
+    /// Adds a node below `parent`; a client starts inactive.
+    pub(crate) fn add(&mut self, parent: u32, label: Arc<str>, content: Content) -> u32 {
+        let slot = self
+            .nodes
+            .insert(Node::new(Arc::clone(&label), content, parent));
+        let at = self.position_by_label(parent, &label);
+        self.nodes[parent].children.insert(at, slot);
+        self.mark(parent);
+        slot
+    }
+
+    /// Removes a node that has neither children nor allocations nor active clients.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let node = self.nodes.remove(slot);
+        assert!(node.children.is_empty() && node.active == 0);
+        assert!(node.allocated == Amounts::default());
+        let at = self.position_by_label(node.parent, &node.label);
+        let removed = self.nodes[node.parent].children.remove(at);
+        assert_eq!(removed, slot, "siblings have different labels");
+        self.mark(node.parent);
+    }
+
+    fn position_by_label(&self, parent: u32, label: &str) -> usize {
+        self.nodes[parent]
+            .children
+            .partition_point(|child| *self.nodes[*child].label < *label)
+    }
+
+    fn mark(&mut self, slot: u32) {
+        let node = &mut self.nodes[slot];
+        if !node.outdated {
+            node.outdated = true;
+            self.outdated.push(slot);
+        }
+    }
+
+    /// Clients take part in the order only while active. What they hold counts always.
+    pub(crate) fn set_active(&mut self, client: u32, active: bool) {
+        if (self.nodes[client].active > 0) == active {
+            return;
+        }
+        let mut at = client;
+        loop {
+            let node = &mut self.nodes[at];
+            node.active = if active {
+                node.active + 1
+            } else {
+                node.active - 1
+            };
+            if at == Self::ROOT {
+                return;
+            }
+            at = node.parent;
+            self.mark(at);
+        }
+    }
+
+    /// More to share; every share changes.
+    pub(crate) fn grow(&mut self, amounts: &Amounts) {
+        self.totals.add(amounts);
+        self.totals_changed = true;
+    }
+
+    /// Less to share; every share changes.
+    pub(crate) fn shrink(&mut self, amounts: &Amounts) {
+        self.totals.subtract(amounts);
+        self.totals_changed = true;
+    }
+
+    /// All there is to share.
+    pub(crate) fn totals(&self) -> &Amounts {
+        &self.totals
+    }
+
+    /// Counts an allocation to a client that happened elsewhere: no pass made it.
+    pub(crate) fn charge(&mut self, client: u32, amounts: &Amounts) {
+        self.change(client, |allocated| allocated.add(amounts));
+    }
+
+    /// Takes back what was charged or granted before.
+    pub(crate) fn discharge(&mut self, client: u32, amounts: &Amounts) {
+        self.change(client, |allocated| allocated.subtract(amounts));
+    }
+
+    fn change(&mut self, client: u32, change: impl Fn(&mut Amounts)) {
+        let mut at = client;
+        loop {
+            let node = &mut self.nodes[at];
+            change(&mut node.allocated);
+            if at == Self::ROOT {
+                return;
+            }
+            node.standing.share = Share::dominant(&node.allocated, &self.totals, node.weight);
+            at = node.parent;
+            self.mark(at);
+        }
+    }
+
+    /// Counts an allocation of a pass to an active client: shares and histories grow, and the
+    /// order stays sorted.
+    pub(crate) fn grant(&mut self, client: u32, amounts: &Amounts) {
+        let mut at = client;
+        while at != Self::ROOT {
+            let parent = self.nodes[at].parent;
+            let before = self.position(parent, at);
+            let node = &mut self.nodes[at];
+            node.allocated.add(amounts);
+            node.standing.share = Share::dominant(&node.allocated, &self.totals, node.weight);
+            node.standing.history += 1;
+            // A grant moves nobody forward.
+            let order = &self.nodes[parent].order;
+            let standing = &self.nodes[at].standing;
+            let behind = order[before + 1..]
+                .partition_point(|sibling| self.nodes[*sibling].standing.compare(standing).is_lt());
+            self.nodes[parent].order[before..=before + behind].rotate_left(1);
+            at = parent;
+        }
+        self.nodes[Self::ROOT].allocated.add(amounts);
+    }
+
+    /// The place of an active child in a sorted order.
+    pub(crate) fn position(&self, parent: u32, child: u32) -> usize {
+        let node = &self.nodes[parent];
+        assert!(!node.outdated, "passes work on a refreshed tree");
+        let standing = &self.nodes[child].standing;
+        let at = node
+            .order
+            .partition_point(|sibling| self.nodes[*sibling].standing.compare(standing).is_lt());
+        assert_eq!(
+            node.order.get(at),
+            Some(&child),
+            "active children have a place"
+        );
+        at
+    }
+
+    /// Sorts what is outdated.
+    pub(crate) fn refresh(&mut self) {
+        if self.totals_changed {
+            self.totals_changed = false;
+            for (_, node) in self.nodes.iter_mut() {
+                node.standing.share = Share::dominant(&node.allocated, &self.totals, node.weight);
+            }
+            let parents = self.nodes.iter().filter(|(_, node)| !node.order.is_empty());
+            let parents: Vec<u32> = parents.map(|(slot, _)| slot).collect();
+            for slot in parents {
+                self.mark(slot);
+            }
+        }
+        for slot in std::mem::take(&mut self.outdated) {
+            // It may have been removed since, and its slot used again.
+            if self.nodes.get(slot).is_some_and(|node| node.outdated) {
+                self.sort(slot);
+            }
+        }
+    }
+
+    fn sort(&mut self, parent: u32) {
+        let children = std::mem::take(&mut self.nodes[parent].children);
+        for (ordinal, child) in (0_u32..).zip(&children) {
+            self.nodes[*child].standing.ordinal = ordinal;
+        }
+        if children
+            .iter()
+            .any(|child| self.nodes[*child].standing.newcomer)
+        {
+            self.level(&children);
+        }
+        let mut order = std::mem::take(&mut self.nodes[parent].order);
+        order.clear();
+        order.extend(
+            children
+                .iter()
+                .filter(|child| self.nodes[**child].active > 0),
+        );
+        order.sort_unstable_by(|a, b| self.nodes[*a].standing.compare(&self.nodes[*b].standing));
+        let node = &mut self.nodes[parent];
+        (node.children, node.order, node.outdated) = (children, order, false);
+    }
+
+    fn level(&mut self, siblings: &[u32]) {
+        let histories: Vec<Option<u64>> = siblings
+            .iter()
+            .map(|sibling| &self.nodes[*sibling].standing)
+            .map(|standing| (!standing.newcomer).then_some(standing.history))
+            .collect();
+        for (sibling, history) in siblings.iter().zip(level(&histories)) {
+            let standing = &mut self.nodes[*sibling].standing;
+            (standing.history, standing.newcomer) = (history, false);
+        }
+    }
+
+    /// The leaves with active clients, first in order first.
+    pub(crate) fn leaves(&self) -> Leaves<'_> {
+        Leaves {
+            tree: self,
+            path: vec![(Self::ROOT, 0)],
+        }
+    }
+
+    /// The active children of a node, first in order first.
+    pub(crate) fn in_order(&self, node: u32) -> &[u32] {
+        &self.nodes[node].order
+    }
+
+    /// What a node stands for.
+    pub(crate) fn content(&self, node: u32) -> Content {
+        self.nodes[node].content
+    }
+
+    /// What decides the place of a node.
+    pub(crate) fn standing(&self, node: u32) -> &Standing {
+        &self.nodes[node].standing
+    }
+
+    /// True when `a` comes before its sibling `b`.
+    pub(crate) fn precedes(&self, a: u32, b: u32) -> bool {
+        self.standing(a).compare(self.standing(b)).is_lt()
+    }
+
+    /// What is allocated here and below.
+    pub(crate) fn allocated(&self, node: u32) -> &Amounts {
+        &self.nodes[node].allocated
+    }
+
+    /// The nodes from the top-level role down to this one.
+    pub(crate) fn path(&self, node: u32) -> Vec<u32> {
+        let mut path = vec![node];
+        let mut at = node;
+        while self.nodes[at].parent != Self::ROOT {
+            at = self.nodes[at].parent;
+            path.push(at);
+        }
+        path.reverse();
+        path
+    }
+
+    /// The label of a node.
+    pub(crate) fn label(&self, node: u32) -> &Arc<str> {
+        &self.nodes[node].label
+    }
+
+    /// The node above.
+    pub(crate) fn parent(&self, node: u32) -> u32 {
+        self.nodes[node].parent
+    }
+
+    /// The weight of a node.
+    pub(crate) fn weight(&self, node: u32) -> Weight {
+        self.nodes[node].weight
+    }
+
+    /// True when nothing is below a node.
+    pub(crate) fn is_childless(&self, node: u32) -> bool {
+        self.nodes[node].children.is_empty()
+    }
+
+    /// Panics when sums or orders are wrong.
+    pub(crate) fn check_invariants(&self) {
+        for (slot, node) in self.nodes.iter() {
+            if !matches!(node.content, Content::Client(_)) {
+                let mut below = Amounts::default();
+                for child in &node.children {
+                    assert_eq!(self.nodes[*child].parent, slot);
+                    below.add(&self.nodes[*child].allocated);
+                }
+                assert!(below == node.allocated, "{} sums up", node.label);
+                let active: u32 = node.children.iter().map(|c| self.nodes[*c].active).sum();
+                assert_eq!(active, node.active, "{} counts clients", node.label);
+            }
+            if self.totals_changed || node.outdated {
+                continue;
+            }
+            assert!(
+                node.order
+                    .windows(2)
+                    .all(|pair| self.precedes(pair[0], pair[1])),
+                "{} is sorted",
+                node.label
+            );
+        }
+    }
+}
+
+impl Node {
+    fn new(label: Arc<str>, content: Content, parent: u32) -> Self {
+        Self {
+            label,
+            content,
+            parent,
+            weight: Weight::default(),
+            allocated: Amounts::default(),
+            standing: Standing::newcomer(),
+            children: Vec::new(),
+            order: Vec::new(),
+            outdated: false,
+            active: 0,
+        }
+    }
+}
+
+/// A walk over the leaves of a tree, in order.
+#[derive(Debug)]
+pub(crate) struct Leaves<'a> {
+    tree: &'a ShareTree,
+    /// The nodes above the next leaf, each with the next child to go to.
+    path: Vec<(u32, usize)>,
+}
+
+/// The node of a leaf and the caller's number of it.
+impl Iterator for Leaves<'_> {
+    type Item = (u32, u32);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (node, next) = self.path.last_mut()?;
+            let Some(child) = self.tree.in_order(*node).get(*next) else {
+                self.path.pop();
+                continue;
+            };
+            *next += 1;
+            match self.tree.content(*child) {
+                Content::Leaf(number) => return Some((*child, number)),
+                Content::Branch => self.path.push((*child, 0)),
+                Content::Client(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What a pass does in which order, and how much of a view each stage may give away.
+
+use crate::resources::Resources;
+
+use super::view::View;
+
+/// The stages of a pass. Guarantees of quota will be a stage before fair share.
+pub(super) const STAGES: [StagePolicy; 1] = [StagePolicy::FairShare];
+
+/// How a stage gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StagePolicy {
+    /// Whoever comes first in the order gets everything that it may have on an agent.
+    FairShare,
+}
+
+impl StagePolicy {
+    /// The part of a view that an eligible client is offered.
+    pub(super) fn portion<'v>(self, view: &'v View<'_>) -> &'v Resources {
+        match self {
+            Self::FairShare => &view.resources,
+        }
+    }
+}

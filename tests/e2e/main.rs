@@ -1,5 +1,0 @@
-//! The product as its users run it: the real binary, real sockets, real cgroups.
-
-mod cluster;
-mod compile;
-mod executors;
