@@ -44,6 +44,9 @@ pub struct AgentConfig {
     pub completed_executors_max: usize,
     /// Ended tasks that stay visible, per executor (Mesos keeps 200).
     pub completed_tasks_max: usize,
+    /// Bugs for the simulation to catch.
+    #[cfg(feature = "testing")]
+    pub planted: crate::testing::planted::PlantedBugs,
 }
 
 /// Time limits of an agent; the defaults are Mesos' own.
@@ -105,6 +108,22 @@ impl AgentConfig {
             completed_frameworks_max: 50,
             completed_executors_max: 150,
             completed_tasks_max: 200,
+            #[cfg(feature = "testing")]
+            planted: crate::testing::planted::PlantedBugs::default(),
+        }
+    }
+}
+
+impl AgentConfig {
+    /// The description that the master gets, without id.
+    pub(super) fn agent_info(&self) -> v1::AgentInfo {
+        v1::AgentInfo {
+            hostname: self.hostname.clone(),
+            resources: self.resources.clone(),
+            attributes: self.attributes.clone(),
+            port: Some(i32::from(self.port)),
+            domain: self.domain.clone(),
+            id: None,
         }
     }
 }

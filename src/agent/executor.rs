@@ -1,15 +1,15 @@
 //! One run of an executor, in one container.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
 
-use crate::base::{ConnectionId, ContainerId, ExecutorId, FrameworkId, TaskId};
+use crate::base::{ConnectionId, ContainerId, ExecutorId, FrameworkId, TaskId, Uuid};
 use crate::proto::v1;
-use crate::resources::Resources;
+use crate::resources::{ResourceName, Resources};
 
-use super::container::Limitation;
 use super::task::{Stage, Task, is_terminal};
 
 /// Where a run is.
@@ -103,8 +103,20 @@ pub struct Executor {
     pub delivered: bool,
     /// Why the agent ends it: what its tasks' terminal updates will say.
     pub ending: Option<Ending>,
-    /// Everything of it that must be written down was written (`Preparing` ends).
-    pub recorded: bool,
+    /// What the containerizer was last told that the container may use.
+    pub told: Resources,
+    /// A failure report of its task that waits for the limit that may explain it.
+    pub held: Option<Held>,
+}
+
+/// A terminal update that is not yet believed: a task killed by the kernel for its memory looks like
+/// one killed by a signal until the containerizer has said why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    /// Names the update.
+    pub uuid: Uuid,
+    /// The status as the executor sent it.
+    pub status: v1::TaskStatus,
 }
 
 /// Why the agent itself ends a run.
@@ -118,8 +130,6 @@ pub enum Ending {
     Shutdown,
     /// Its framework was removed: nobody wants to hear about its tasks.
     FrameworkRemoved,
-    /// A limit was passed.
-    Limited(Limitation),
 }
 
 impl Executor {
@@ -157,6 +167,30 @@ impl Executor {
             total += &task.resources;
         }
         total
+    }
+
+    /// Limits above the requests, by resource name: for each name that any live task limits, the sum of
+    /// the limits, where what has none counts with its request (Mesos' task resource limits).
+    #[must_use]
+    pub fn limits(&self) -> BTreeMap<String, f64> {
+        let mut limits = BTreeMap::new();
+        for name in ["cpus", "mem"] {
+            let limited = self
+                .live_tasks()
+                .any(|(_, task)| task.info.limits.contains_key(name));
+            let Some(parsed) = ResourceName::parse(name).ok().filter(|_| limited) else {
+                continue;
+            };
+            let mut sum = self.resources.scalar(&parsed).as_f64();
+            for (_, task) in self.live_tasks() {
+                sum += match task.info.limits.get(name) {
+                    Some(limit) => limit.value,
+                    None => task.resources.scalar(&parsed).as_f64(),
+                };
+            }
+            limits.insert(name.to_owned(), sum);
+        }
+        limits
     }
 
     /// A change to one task; panics if it is not there.

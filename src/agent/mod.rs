@@ -1,36 +1,73 @@
-//! Core: the agent's machine; `handle` (later `driver`) is its shell.
+//! Core: the agent's machine; `driver`, `perform`, `handle`, `link`, `socket`, `fingerprint` are its
+//! shell.
 //!
-//! One agent owns every executor, task and status update of one host. `step` takes what happened
+//! One [`Agent`] owns every executor, task and status update of one host. `step` takes what happened
 //! ([`Event`]) and appends what must be done ([`Effects`]).
 //!
 //! | file | duty |
 //! | --- | --- |
 //! | `event` `effect` `call` `timer` `config` `container` | the vocabulary |
 //! | `framework` `executor` `task` | the records and their transition tables |
+//! | `core` | the state, and `step`, which only routes |
+//! | `registration` `dispatch` | the link to the master |
+//! | `launch` `command_executor` `environment` | from RunTask to the executor's LAUNCH |
+//! | `executors` `kill` | subscription, calls, ends |
+//! | `status_updates` `update_stream` | from the executor to the scheduler and back |
+//! | `gc` `recovery` `invariants` | sandboxes' ends, restarts, what always holds |
 //! | `checkpoint/` | durable records, paths of `work_dir` |
 //! | `snapshot` `metrics` | what readers get |
 //! | `handle` | shell: how the API reaches the loop |
 
+/// True when a test has planted this bug into the core; always false without `testing`.
+#[cfg(feature = "testing")]
+macro_rules! planted {
+    ($core:expr, $bug:ident) => {
+        $core.config.planted.has(crate::testing::planted::Bug::$bug)
+    };
+}
+
+/// No bug can be planted without `testing`.
+#[cfg(not(feature = "testing"))]
+macro_rules! planted {
+    ($core:expr, $bug:ident) => {
+        false
+    };
+}
+
 mod call;
 pub mod checkpoint;
+mod command_executor;
 mod config;
 mod container;
+mod core;
+mod dispatch;
 mod effect;
+mod environment;
 mod event;
 mod executor;
+mod executors;
 mod framework;
+mod gc;
 mod handle;
+mod invariants;
+mod kill;
+mod launch;
 mod metrics;
+mod recovery;
+mod registration;
 mod snapshot;
+mod status_updates;
 mod task;
 mod timer;
+mod update_stream;
 
+pub use self::core::Agent;
 pub use call::{CallRefused, ExecutorCall, ParsedCall, Subscription};
 pub use config::{AgentConfig, Timing};
 pub use container::{ContainerConfig, ContainerKind, Ended, Limitation};
 pub use effect::{Effect, Effects, Reply};
 pub use event::Event;
-pub use executor::{Ending, Executor, ExecutorStatus};
+pub use executor::{Ending, Executor, ExecutorStatus, Held};
 pub use framework::{Framework, FrameworkStatus};
 pub use handle::Handle;
 pub use metrics::Counters;

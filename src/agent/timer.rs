@@ -13,12 +13,10 @@ pub enum TimerKey {
     ExecutorRegistration(ContainerId),
     /// The executor did not end within its grace period after SHUTDOWN.
     ExecutorShutdown(ContainerId),
-    /// Recovered executors had their time to subscribe again.
-    ExecutorReregistration,
     /// The oldest update of a task was not acknowledged.
     UpdateRetry(FrameworkId, TaskId),
     /// Measure the disk and delete what is too old.
     GarbageCollection,
-    /// A shutdown that waits for containers gives up.
-    ShutdownDeadline,
+    /// A failure report of an executor has waited long enough for the limit that may explain it.
+    LimitationGrace(ContainerId),
 }

@@ -4,3 +4,4 @@
 pub mod checks;
 pub mod core;
 pub mod exit;
+pub mod supervisor;

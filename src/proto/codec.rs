@@ -5,9 +5,10 @@ use std::marker::PhantomData;
 
 use bytes::Buf;
 use prost::{Message, Name};
-use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
+use tonic::{Code, Status};
 use tonic_prost::ProstEncoder;
+use tonic_types::{ErrorDetails, StatusExt};
 
 use super::required::{self, Flaw};
 
@@ -33,8 +34,17 @@ pub enum WireError {
 }
 
 impl From<WireError> for Status {
+    /// With a `google.rpc.BadRequest` that names the field.
     fn from(error: WireError) -> Self {
-        Self::invalid_argument(error.to_string())
+        let message = error.to_string();
+        match error {
+            WireError::MissingField { path, .. } => Self::with_error_details(
+                Code::InvalidArgument,
+                message,
+                ErrorDetails::with_bad_request_violation(path, "required, but not there"),
+            ),
+            WireError::Malformed { .. } => Self::invalid_argument(message),
+        }
     }
 }
 

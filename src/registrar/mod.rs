@@ -1,1 +1,8 @@
-//! Shell: stores the registry.
+//! Shell: stores the registry: operations come in, are applied in order, stored in batches, and
+//! answered when they are durable.
+
+mod keeper;
+mod storage;
+
+pub use keeper::{Answer, Recovered, Registrar, RegistrarError, recover};
+pub use storage::{MemoryStorage, Storage, StorageError};

@@ -147,6 +147,24 @@ proptest! {
     }
 
     #[test]
+    fn messages_round_trip(a in bags(1)) {
+        let stack = a.to_proto(ReservationForm::Stack);
+        prop_assert_eq!(Resources::from_proto(&stack), Ok(a.clone()));
+        let flat = a.to_proto(ReservationForm::Flat);
+        prop_assert_eq!(Resources::from_proto(&flat), Ok(a));
+    }
+
+    #[test]
+    fn json_round_trips(a in bags(1)) {
+        prop_assert_eq!(Resources::from_json(&a.to_json()), Ok(a));
+    }
+
+    #[test]
+    fn any_json_is_answered(text in "\\[\\{[a-z0-9:\",{}\\[\\]]{0,60}") {
+        let _ = parse(&text, &Role::DEFAULT);
+    }
+
+    #[test]
     fn any_text_is_answered(text in "[a-z0-9:;()\\[\\]{},.*/-]{0,60}|\\PC{0,30}") {
         if let Ok(read) = parse(&text, &Role::DEFAULT) {
             prop_assert_eq!(parse(&read.to_string(), &Role::DEFAULT), Ok(read));
@@ -337,6 +355,9 @@ fn parts_must_fit_each_other() {
         volume("v", false, 1).with_revocable(true),
         Err(ResourceError::RevocableReserved)
     );
+    let plain = Resource::disk_space(Scalar::whole(1));
+    let silent = plain.clone().with_disk(Some(Disk::default()));
+    assert_eq!(silent, Ok(plain));
     let free = Disk {
         persistence: volume("v", false, 1).disk().unwrap().persistence.clone(),
         volume: volume("v", false, 1).disk().unwrap().volume.clone(),
@@ -353,4 +374,118 @@ fn minimum_worth_offering() {
     assert!(bag("cpus:0.01").is_allocatable());
     assert!(bag("mem:32").is_allocatable());
     assert!(!bag("cpus:0.009;mem:31.999;disk:1000;ports:[1-9]").is_allocatable());
+}
+
+#[test]
+fn json_of_a_flag() {
+    let text = r#" [
+        {"name": "cpus", "type": "SCALAR", "scalar": {"value": 4}},
+        {"name": "mem", "type": "SCALAR", "scalar": {"value": 64.5}, "role": "*"},
+        {"name": "ports", "type": "RANGES", "ranges": {"range": [{"begin": 1, "end": 9}]},
+         "reservations": [{"type": "STATIC", "role": "web"}]},
+        {"name": "disk", "type": "SCALAR", "scalar": {"value": 10}, "role": "web",
+         "disk": {"source": {"type": "MOUNT", "mount": {"root": "/mnt/a"}}}},
+        {"name": "set", "type": "SET", "set": {"item": ["b", "a"]}}
+    ]"#;
+    assert_eq!(
+        parse(text, &role("ads")).unwrap().to_string(),
+        "cpus(ads):4;disk(web)(disk: Mount /mnt/a):10;mem:64.5;ports(web):[1-9];set(ads):{a,b}"
+    );
+}
+
+#[test]
+fn bad_json_names_the_item() {
+    let cases = [
+        ("[", "not a JSON list of resources: EOF"),
+        (r#"[{"name":"cpus"}]"#, "resource 'cpus': type must be set"),
+        (
+            r#"[{"type":"SCALAR"}]"#,
+            "resource 'number 1': name must be set",
+        ),
+        (
+            r#"[{"name":"cpus","type":"SCALAR"}]"#,
+            "resource 'cpus': scalar must be set",
+        ),
+        (
+            r#"[{"name":"cpus","type":"FOO"}]"#,
+            "resource 'cpus': type has the unknown value FOO",
+        ),
+        (
+            r#"[{"name":"cpus","kind":"SCALAR"}]"#,
+            "not a JSON list of resources: unknown field `kind`",
+        ),
+        (
+            r#"[{"name":"cpus","type":"SCALAR","scalar":{"value":-1}}]"#,
+            "resource 'cpus': -1 is negative",
+        ),
+        (
+            r#"[{"name":"cpus","type":"SCALAR","scalar":{"value":1},"revocable":{}}]"#,
+            "resource 'cpus': revocable must not be set",
+        ),
+        (
+            r#"[{"name":"cpus","type":"SCALAR","scalar":{"value":1},
+                "reservations":[{"type":"DYNAMIC","role":"ads"}]}]"#,
+            "resource 'cpus': a reservation of type DYNAMIC must not be set",
+        ),
+        (
+            r#"[{"name":"cpus","type":"SCALAR","scalar":{"value":1},"role":"web",
+                "reservations":[{"type":"STATIC","role":"ads"}]}]"#,
+            "resource 'cpus': role 'web' disagrees with the reservations",
+        ),
+    ];
+    for (text, message) in cases {
+        let error = parse(text, &Role::DEFAULT).unwrap_err().to_string();
+        assert!(error.starts_with(message), "{text}: {error}");
+    }
+}
+
+#[test]
+#[expect(deprecated, reason = "the old form is what is tested")]
+fn old_frameworks_see_the_flat_form() {
+    let plain = &bag("cpus:1").to_proto(ReservationForm::Flat)[0];
+    assert_eq!(plain.role.as_deref(), Some("*"));
+    assert!(plain.reservations.is_empty());
+    let fixed = &bag("cpus(ads):1").to_proto(ReservationForm::Flat)[0];
+    assert_eq!(fixed.role.as_deref(), Some("ads"));
+    assert!(fixed.reservation.is_none());
+    let dynamic = &Resources::from(volume("v", false, 1)).to_proto(ReservationForm::Flat)[0];
+    let info = dynamic.reservation.as_ref().unwrap();
+    assert_eq!(info.principal.as_deref(), Some("ops"));
+    assert_eq!((info.role.as_ref(), info.r#type), (None, None));
+    let stack = &bag("cpus(ads):1").to_proto(ReservationForm::Stack)[0];
+    assert_eq!((stack.role.as_ref(), stack.reservations.len()), (None, 1));
+}
+
+#[test]
+#[expect(deprecated, reason = "the old form is what is tested")]
+fn messages_that_contradict_themselves_are_refused() {
+    let good = bag("cpus(ads):1")
+        .to_proto(ReservationForm::Stack)
+        .remove(0);
+    let refused = |change: &dyn Fn(&mut crate::proto::v1::Resource)| {
+        let mut message = good.clone();
+        change(&mut message);
+        Resource::from_proto(&message).unwrap_err().to_string()
+    };
+    assert!(Resource::from_proto(&good).is_ok());
+    let cases = [
+        refused(&|message| message.role = Some("web".to_owned())),
+        refused(&|message| message.r#type = 99),
+        refused(&|message| message.scalar = None),
+        refused(&|message| message.set = Some(Default::default())),
+        refused(&|message| message.reservations[0].role = None),
+        refused(&|message| message.reservations[0].r#type = Some(0)),
+        refused(&|message| message.allocation_info = Some(Default::default())),
+        refused(&|message| message.shared = Some(Default::default())),
+        refused(&|message| message.disk = Some(Default::default())),
+    ];
+    for case in cases {
+        assert!(case.starts_with("resource 'cpus': "), "{case}");
+    }
+    let mut both = good.clone();
+    both.role = Some("ads".to_owned());
+    assert!(
+        Resource::from_proto(&both).is_ok(),
+        "both forms, saying the same"
+    );
 }

@@ -3,6 +3,7 @@
 
 mod bag;
 mod disk;
+mod json;
 mod name;
 mod parse;
 mod quantities;
@@ -14,6 +15,7 @@ mod set;
 mod show;
 mod value;
 mod views;
+mod wire;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
@@ -30,3 +32,4 @@ pub use resource::{Resource, ResourceError};
 pub use scalar::Scalar;
 pub use set::Set;
 pub use value::{Kind, Value, ValueError};
+pub use wire::ReservationForm;

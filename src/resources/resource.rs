@@ -358,10 +358,11 @@ impl Resource {
         self
     }
 
-    /// The same resource with this disk information.
+    /// The same resource with this disk information; one that says nothing is as none.
     pub fn with_disk(mut self, disk: Option<Disk>) -> Result<Self, ResourceError> {
         self.edit(|traits| traits.disk = disk);
         self.check()?;
+        self.edit(|traits| drop(traits.disk.take_if(|disk| *disk == Disk::default())));
         Ok(self)
     }
 

@@ -1,8 +1,12 @@
 //! Core: what an agent writes down, where every path of `work_dir` is, and how records fold into the
 //! state of a restarted agent. `journal` is the shell that owns the file.
 
+mod fold;
 mod paths;
 mod record;
 
+pub use fold::{
+    Checkpointed, CheckpointedAgent, CheckpointedExecutor, CheckpointedTask, CheckpointedUpdates,
+};
 pub use paths::Paths;
 pub use record::{CheckpointToken, Durability, Record};

@@ -49,7 +49,6 @@ pub struct Started {
     pid: u32,
     first: libc::pid_t,
     control: OwnedFd,
-    pid_namespace: bool,
 }
 
 /// Starts the task of `plan`. Blocks until the command has been executed or has failed to be; on
@@ -80,7 +79,6 @@ pub fn start(plan: &LaunchPlan) -> Result<Started, InitError> {
         pid: 0,
         first: libc::pid_t::try_from(first).unwrap_or(-1),
         control: ours,
-        pid_namespace: plan.namespaces.pid,
     };
     match started.await_exec(errors, plan) {
         Ok(()) => Ok(started),

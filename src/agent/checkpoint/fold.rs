@@ -1,0 +1,248 @@
+//! The records of a journal, folded into what a restarted agent needs; and back into the fewest records
+//! that say the same, for a journal that has grown.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::{ContainerId, ExecutorId, FrameworkId, TaskId, Uuid};
+use crate::proto::v1;
+
+use super::record::Record;
+
+/// What an agent has written down, as of its last record.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checkpointed {
+    /// The agent itself, if it ever registered and was not removed.
+    pub agent: Option<CheckpointedAgent>,
+    /// Frameworks with something left here.
+    pub frameworks: BTreeMap<FrameworkId, Arc<v1::FrameworkInfo>>,
+    /// Runs whose containers may still live.
+    pub executors: BTreeMap<(FrameworkId, ExecutorId), CheckpointedExecutor>,
+    /// Tasks whose last update is not acknowledged.
+    pub tasks: BTreeMap<(FrameworkId, TaskId), CheckpointedTask>,
+    /// Updates that are not acknowledged, oldest first.
+    pub updates: BTreeMap<(FrameworkId, TaskId), CheckpointedUpdates>,
+    /// Records or parts of them that could not be read.
+    pub errors: u64,
+}
+
+/// The agent itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckpointedAgent {
+    /// With id.
+    pub info: Arc<v1::AgentInfo>,
+    /// The boot in which the record was written.
+    pub boot_id: String,
+    /// The highest leadership number seen.
+    pub epoch: u64,
+}
+
+/// One run of an executor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckpointedExecutor {
+    /// Its description.
+    pub info: Arc<v1::ExecutorInfo>,
+    /// The run.
+    pub container_id: ContainerId,
+    /// Made up by the agent.
+    pub command_executor: bool,
+    /// The supervisor's process id, once it was started.
+    pub pid: Option<u32>,
+}
+
+/// One task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckpointedTask {
+    /// Its executor.
+    pub executor_id: ExecutorId,
+    /// Its description.
+    pub info: Arc<v1::TaskInfo>,
+}
+
+/// The open updates of one task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckpointedUpdates {
+    /// Its executor, if it had one here.
+    pub executor_id: Option<ExecutorId>,
+    /// Oldest first.
+    pub queue: Vec<Arc<v1::TaskStatus>>,
+}
+
+impl Checkpointed {
+    /// Takes the next record.
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Agent {
+                info,
+                boot_id,
+                epoch,
+            } => {
+                self.agent = Some(CheckpointedAgent {
+                    info: Arc::clone(info),
+                    boot_id: boot_id.clone(),
+                    epoch: *epoch,
+                });
+            }
+            Record::AgentRemoved => *self = Self::default(),
+            Record::Framework { info } => {
+                if let Some(id) = &info.id {
+                    let id = FrameworkId::new(id.value.as_str());
+                    self.frameworks.insert(id, Arc::clone(info));
+                }
+            }
+            Record::FrameworkEnded { framework_id } => self.end_framework(framework_id),
+            Record::Executor {
+                framework_id,
+                info,
+                container_id,
+                command_executor,
+            } => {
+                let executor_id = ExecutorId::new(info.executor_id.value.as_str());
+                let executor = CheckpointedExecutor {
+                    info: Arc::clone(info),
+                    container_id: container_id.clone(),
+                    command_executor: *command_executor,
+                    pid: None,
+                };
+                self.executors
+                    .insert((framework_id.clone(), executor_id), executor);
+            }
+            Record::Launched { container_id, pid } => {
+                let found = self
+                    .executors
+                    .values_mut()
+                    .find(|executor| executor.container_id == *container_id);
+                if let Some(executor) = found {
+                    executor.pid = Some(*pid);
+                }
+            }
+            Record::ExecutorEnded {
+                framework_id,
+                executor_id,
+                container_id,
+            } => {
+                let key = (framework_id.clone(), executor_id.clone());
+                let same = self
+                    .executors
+                    .get(&key)
+                    .is_some_and(|executor| executor.container_id == *container_id);
+                if same {
+                    self.executors.remove(&key);
+                }
+            }
+            Record::Task {
+                framework_id,
+                executor_id,
+                task,
+            } => {
+                let task_id = TaskId::new(task.task_id.value.as_str());
+                let info = Arc::clone(task);
+                let executor_id = executor_id.clone();
+                self.tasks.insert(
+                    (framework_id.clone(), task_id),
+                    CheckpointedTask { executor_id, info },
+                );
+            }
+            Record::Update {
+                framework_id,
+                executor_id,
+                status,
+            } => self.update(framework_id, executor_id.as_ref(), status),
+            Record::Acknowledged {
+                framework_id,
+                task_id,
+                uuid,
+            } => self.acknowledge(framework_id, task_id, *uuid),
+        }
+    }
+
+    fn update(
+        &mut self,
+        framework_id: &FrameworkId,
+        executor_id: Option<&ExecutorId>,
+        status: &Arc<v1::TaskStatus>,
+    ) {
+        let task_id = TaskId::new(status.task_id.value.as_str());
+        let updates = self
+            .updates
+            .entry((framework_id.clone(), task_id))
+            .or_insert_with(|| CheckpointedUpdates {
+                executor_id: executor_id.cloned(),
+                queue: Vec::new(),
+            });
+        if updates.queue.iter().all(|known| known.uuid != status.uuid) {
+            updates.queue.push(Arc::clone(status));
+        }
+    }
+
+    fn acknowledge(&mut self, framework_id: &FrameworkId, task_id: &TaskId, uuid: Uuid) {
+        let key = (framework_id.clone(), task_id.clone());
+        let Some(updates) = self.updates.get_mut(&key) else {
+            return;
+        };
+        let first = updates.queue.first();
+        if first.is_none_or(|status| status.uuid() != uuid.0) {
+            return;
+        }
+        let status = updates.queue.remove(0);
+        if updates.queue.is_empty() {
+            self.updates.remove(&key);
+        }
+        if crate::agent::is_terminal(status.state()) {
+            self.tasks.remove(&key);
+        }
+    }
+
+    fn end_framework(&mut self, id: &FrameworkId) {
+        self.frameworks.remove(id);
+        self.executors.retain(|key, _| key.0 != *id);
+        self.tasks.retain(|key, _| key.0 != *id);
+        // Updates that nobody has acknowledged outlive the framework's work here.
+    }
+
+    /// The fewest records that fold into this.
+    #[must_use]
+    pub fn records(&self) -> Vec<Record> {
+        let mut records = Vec::new();
+        if let Some(agent) = &self.agent {
+            records.push(Record::Agent {
+                info: Arc::clone(&agent.info),
+                boot_id: agent.boot_id.clone(),
+                epoch: agent.epoch,
+            });
+        }
+        for info in self.frameworks.values() {
+            let info = Arc::clone(info);
+            records.push(Record::Framework { info });
+        }
+        for ((framework_id, _), executor) in &self.executors {
+            records.push(Record::Executor {
+                framework_id: framework_id.clone(),
+                info: Arc::clone(&executor.info),
+                container_id: executor.container_id.clone(),
+                command_executor: executor.command_executor,
+            });
+            if let Some(pid) = executor.pid {
+                let container_id = executor.container_id.clone();
+                records.push(Record::Launched { container_id, pid });
+            }
+        }
+        for ((framework_id, _), task) in &self.tasks {
+            records.push(Record::Task {
+                framework_id: framework_id.clone(),
+                executor_id: task.executor_id.clone(),
+                task: Arc::clone(&task.info),
+            });
+        }
+        for ((framework_id, _), updates) in &self.updates {
+            for status in &updates.queue {
+                records.push(Record::Update {
+                    framework_id: framework_id.clone(),
+                    executor_id: updates.executor_id.clone(),
+                    status: Arc::clone(status),
+                });
+            }
+        }
+        records
+    }
+}

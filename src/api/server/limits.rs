@@ -1,0 +1,46 @@
+//! What a connection may cost.
+
+use std::time::Duration;
+
+/// Bounds of a listener. What exceeds one of them is refused or closed, and the rest goes on.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Open connections; one more is closed at once.
+    pub connections: usize,
+    /// Requests in progress on one HTTP/2 connection.
+    pub streams: u32,
+    /// Bytes of the headers of one request.
+    pub header_bytes: u32,
+    /// From accepting a connection to its first complete request head.
+    pub first_request: Duration,
+    /// From one request to the next complete head on an HTTP/1.1 connection.
+    pub next_request: Duration,
+    /// From a complete head to the head of the answer; bounds bodies that trickle in.
+    pub answer: Duration,
+    /// Without the peer taking a byte that waits to be sent.
+    pub stall: Duration,
+    /// Silence on an HTTP/2 connection before the peer is pinged.
+    pub keepalive: Duration,
+    /// From a ping to its answer.
+    pub keepalive_answer: Duration,
+    /// From the wish to end to the end of requests in progress.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // Agents have one connection each; the number fits Mesos' largest published clusters.
+            connections: 60_000,
+            streams: 1_000,
+            header_bytes: 32 * 1024,
+            first_request: Duration::from_secs(30),
+            next_request: Duration::from_secs(60),
+            answer: Duration::from_secs(60),
+            stall: Duration::from_secs(60),
+            keepalive: Duration::from_secs(20),
+            keepalive_answer: Duration::from_secs(20),
+            drain: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The listener of a daemon: connections in, requests to one router, bounds on everything that a
+//! stranger can do to a connection.
+
+mod connection;
+mod limits;
+mod listener;
+mod stall;
+
+pub use connection::Peer;
+pub use limits::Limits;
+pub use listener::serve;

@@ -1,0 +1,205 @@
+//! The flags of a role as one clap command, and questions about it.
+
+use std::any::TypeId;
+
+use clap::{Arg, Args, Command, FromArgMatches};
+
+use super::agent::AgentFlags;
+use super::containers::ContainerizerKind;
+use super::local::LocalFlags;
+use super::master::MasterFlags;
+use super::sources::{LoggingFlags, SourceFlags};
+use super::{AGENT_PORT, COMPATIBILITY};
+
+const HOW: &str = "Every flag may also be written with dashes (--work-dir), and given as environment \
+    variable MESOS_<NAME>, as a key of --config, or as a file of a --config_dir. The first of these \
+    that has it wins, in this order. A boolean is given as --name, --no-name or --name=true|false. \
+    A value file:///path is read from that file.\n\
+    Durations are a number and a unit of ns, us, ms, secs, mins, hrs, days or weeks; sizes a number \
+    and a unit of B, KB, MB, GB or TB.";
+
+/// The flags of one role of `mesosd`.
+pub trait RoleFlags: Args + FromArgMatches + Clone + std::fmt::Debug {
+    /// The role's name on the command line.
+    const ROLE: &'static str;
+    /// What stands above the flags in `--help`.
+    const ABOUT: &'static str;
+    /// Directory below `/etc` that belongs to this role alone, where Mesos' packages put it.
+    const OWN_DIRECTORY: Option<&'static str>;
+    /// Names of a shared directory that stand for a flag with another name in this role.
+    const SHARED_NAMES: &'static [(&'static str, &'static str)] = &[];
+
+    /// Defaults in which this role differs from the common definition.
+    #[must_use]
+    fn adjust(command: Command) -> Command {
+        command
+    }
+
+    /// Rules between flags: the name of the flag that breaks one, and why.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        Ok(())
+    }
+
+    /// Where the configuration came from.
+    fn sources(&self) -> &SourceFlags;
+
+    /// How to log.
+    fn logging(&self) -> &LoggingFlags;
+}
+
+impl RoleFlags for MasterFlags {
+    const ROLE: &'static str = "master";
+    const ABOUT: &'static str = "The master: who is in the cluster, and who is offered what.";
+    const OWN_DIRECTORY: Option<&'static str> = Some("mesos-master");
+
+    fn sources(&self) -> &SourceFlags {
+        &self.sources
+    }
+
+    fn logging(&self) -> &LoggingFlags {
+        &self.logging
+    }
+}
+
+impl RoleFlags for AgentFlags {
+    const ROLE: &'static str = "agent";
+    const ABOUT: &'static str = "The agent: brings this host's resources into the cluster and runs \
+                                 tasks on them.";
+    const OWN_DIRECTORY: Option<&'static str> = Some("mesos-slave");
+    const SHARED_NAMES: &'static [(&'static str, &'static str)] = &[("zk", "master")];
+
+    fn adjust(command: Command) -> Command {
+        command.mut_arg("port", |port| port.default_value(AGENT_PORT.to_string()))
+    }
+
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        if let super::MasterAddress::ZooKeeper(url) = &self.master {
+            let reason = format!(
+                "'{url}' needs ZooKeeper, which this version cannot ask for the leader: give the \
+                 master's host:port"
+            );
+            return Err(("master", reason));
+        }
+        check_containerizers(&self.containers.containerizers)
+    }
+
+    fn sources(&self) -> &SourceFlags {
+        &self.sources
+    }
+
+    fn logging(&self) -> &LoggingFlags {
+        &self.logging
+    }
+}
+
+impl RoleFlags for LocalFlags {
+    const ROLE: &'static str = "local";
+    const ABOUT: &'static str = "Master and agent in one process: for a laptop, for CI, for a first \
+                                 try.";
+    const OWN_DIRECTORY: Option<&'static str> = None;
+
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        check_containerizers(&self.containers.containerizers)
+    }
+
+    fn sources(&self) -> &SourceFlags {
+        &self.sources
+    }
+
+    fn logging(&self) -> &LoggingFlags {
+        &self.logging
+    }
+}
+
+fn check_containerizers(kinds: &[ContainerizerKind]) -> Result<(), (&'static str, String)> {
+    if kinds.contains(&ContainerizerKind::Mesos) {
+        return Ok(());
+    }
+    let reason = "'docker' alone is refused: this version has only the containerizer 'mesos'";
+    Err(("containerizers", reason.to_owned()))
+}
+
+/// The flags of a role as a clap command: for help, completions and samples.
+#[must_use]
+pub fn definition<F: RoleFlags>() -> Command {
+    let command = Command::new("mesosd")
+        .bin_name(format!("mesosd --role={}", F::ROLE))
+        .about(F::ABOUT)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .after_help(HOW);
+    F::adjust(F::augment_args(command)).mut_args(|arg| {
+        let dashed = arg.get_long().unwrap_or_default().replace('_', "-");
+        let aliases = arg
+            .get_all_aliases()
+            .unwrap_or_default()
+            .iter()
+            .map(|alias| alias.replace('_', "-"))
+            .collect::<Vec<_>>();
+        let plain = arg.get_long() == Some(dashed.as_str());
+        let arg = if plain { arg } else { arg.alias(dashed) };
+        let arg = arg.aliases(aliases);
+        if is_boolean(&arg) {
+            return arg
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .value_name("true|false")
+                .hide_possible_values(true);
+        }
+        arg
+    })
+}
+
+/// Whether the flag takes `--name` and `--no-name`.
+pub(super) fn is_boolean(arg: &Arg) -> bool {
+    arg.get_value_parser().type_id() == TypeId::of::<bool>()
+}
+
+/// Whether the flag is taken without having an effect.
+pub(super) fn is_without_effect(arg: &Arg) -> bool {
+    arg.get_help_heading() == Some(COMPATIBILITY)
+}
+
+/// The flag of this name, of an older name of it, or of either with dashes.
+pub(super) fn find<'a>(command: &'a Command, written: &str) -> Option<&'a Arg> {
+    let wanted = written.replace('-', "_");
+    command.get_arguments().find(|arg| {
+        arg.get_long() == Some(wanted.as_str())
+            || arg
+                .get_all_aliases()
+                .is_some_and(|aliases| aliases.contains(&wanted.as_str()))
+    })
+}
+
+/// Like [`find`], but not the flags that say where to look: those have no meaning in a file.
+pub(super) fn find_in_file<'a>(command: &'a Command, written: &str) -> Option<&'a Arg> {
+    find(command, written)
+        .filter(|arg| !matches!(arg.get_long(), Some("role" | "config" | "config_dir")))
+}
+
+/// `, did you mean 'x'?` for the flag whose name is nearest to `written`, if one is near.
+pub(super) fn nearest(command: &Command, written: &str) -> String {
+    let written = written.replace('-', "_");
+    command
+        .get_arguments()
+        .filter_map(Arg::get_long)
+        .map(|name| (distance(name, &written), name))
+        .min()
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 5)
+        .map_or_else(String::new, |(_, name)| format!(", did you mean '{name}'?"))
+}
+
+/// Levenshtein's distance.
+fn distance(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, from) in left.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in right.bytes().enumerate() {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[right.len()]
+}

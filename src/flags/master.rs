@@ -1,0 +1,150 @@
+//! Flags of the master.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, ValueEnum};
+
+use super::sources::{AccessFlags, LoggingFlags, NetworkFlags, SourceFlags};
+use super::value::{ZooKeeperUrl, duration_between, only_false, refused};
+use crate::base::parse_duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+/// As long as anybody may want to wait; Mesos' durations hold 292 years.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// `mesosd --role=master`.
+#[derive(Args, Clone, Debug)]
+#[command(rename_all = "snake_case")]
+pub struct MasterFlags {
+    #[command(flatten)]
+    pub sources: SourceFlags,
+    /// Directory of the registry.
+    #[arg(long, value_name = "DIR", help_heading = "Master")]
+    pub work_dir: PathBuf,
+    #[command(flatten)]
+    pub cluster: ClusterFlags,
+    #[command(flatten)]
+    pub network: NetworkFlags,
+    #[command(flatten)]
+    pub logging: LoggingFlags,
+    #[command(flatten)]
+    pub access: AccessFlags,
+    #[command(flatten)]
+    pub clients: ClientAccessFlags,
+    #[command(flatten)]
+    pub compatibility: MasterCompatibilityFlags,
+}
+
+/// How the master leads: also flags of `--role=local`.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Master", rename_all = "snake_case")]
+pub struct ClusterFlags {
+    /// Name of the cluster, for people.
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// Time between two pings to an agent.
+    #[arg(long, value_name = "DURATION", default_value = "15secs", alias = "slave_ping_timeout",
+          value_parser = duration_between(SECOND, 15 * MINUTE))]
+    pub agent_ping_timeout: Duration,
+    /// Pings in a row that an agent may leave unanswered before it counts as unreachable.
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value = "5",
+        alias = "max_slave_ping_timeouts"
+    )]
+    pub max_agent_ping_timeouts: NonZeroU32,
+    /// Time that a disconnected agent has to come back; at least 10mins.
+    #[arg(long, value_name = "DURATION", default_value = "10mins", alias = "slave_reregister_timeout",
+          value_parser = duration_between(10 * MINUTE, LONGEST))]
+    pub agent_reregister_timeout: Duration,
+    /// Time after which a framework may be offered again what it declined, and between two passes
+    /// over everything.
+    #[arg(long, value_name = "DURATION", default_value = "1secs",
+          value_parser = duration_between(Duration::from_millis(1), LONGEST))]
+    pub allocation_interval: Duration,
+    /// Time after which an offer that nobody used is rescinded; without it never.
+    #[arg(long, value_name = "DURATION", value_parser = duration_between(SECOND, LONGEST))]
+    pub offer_timeout: Option<Duration>,
+    /// Smallest bundles that are offered, like `cpus:0.01|mem:32`: names joined by `;`, alternatives
+    /// by `|`.
+    #[arg(long, value_name = "QUANTITIES", default_value = "cpus:0.01|mem:32")]
+    pub min_allocatable_resources: String,
+    /// Whether frameworks may run tasks as the user root.
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub root_submissions: bool,
+    /// Ended frameworks that are remembered.
+    #[arg(long, value_name = "COUNT", default_value = "50")]
+    pub max_completed_frameworks: u32,
+    /// Ended tasks that are remembered of each framework.
+    #[arg(long, value_name = "COUNT", default_value = "1000")]
+    pub max_completed_tasks_per_framework: u32,
+    /// Tasks on unreachable agents that are remembered of each framework.
+    #[arg(long, value_name = "COUNT", default_value = "1000")]
+    pub max_unreachable_tasks_per_framework: u32,
+    /// Operator event streams that may be open; the oldest is closed for a new one.
+    #[arg(long, value_name = "COUNT", default_value = "1000")]
+    pub max_operator_event_stream_subscribers: NonZeroU32,
+}
+
+/// Who may connect.
+#[derive(Args, Clone, Debug)]
+#[command(rename_all = "snake_case")]
+pub struct ClientAccessFlags {
+    /// Authenticate frameworks; only `false`.
+    #[arg(long, action = ArgAction::Set, default_value_t = false, value_parser = only_false)]
+    pub authenticate_frameworks: bool,
+    /// Authenticate frameworks that use HTTP; only `false`.
+    #[arg(long, action = ArgAction::Set, default_value_t = false, value_parser = only_false)]
+    pub authenticate_http_frameworks: bool,
+    /// Authenticate agents; only `false`.
+    #[arg(long, action = ArgAction::Set, default_value_t = false, value_parser = only_false,
+          alias = "authenticate_slaves")]
+    pub authenticate_agents: bool,
+    /// Principals and secrets; refused.
+    #[arg(long, value_name = "JSON", value_parser = refused)]
+    pub credentials: Option<String>,
+    /// Limits of calls per framework, in JSON; refused.
+    #[arg(long, value_name = "JSON", value_parser = refused)]
+    pub rate_limits: Option<String>,
+}
+
+/// Where the registry is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum RegistryKind {
+    /// Nowhere: it ends with the process.
+    InMemory,
+    /// Mesos' name for one that survives.
+    ReplicatedLog,
+}
+
+/// Flags of a Mesos master that this version takes but does not follow.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = super::COMPATIBILITY, rename_all = "snake_case")]
+pub struct MasterCompatibilityFlags {
+    /// ZooKeeper ensemble for the election: this master leads without one.
+    #[arg(long, value_name = "URL")]
+    pub zk: Option<ZooKeeperUrl>,
+    /// Session timeout of ZooKeeper.
+    #[arg(long, value_name = "DURATION", default_value = "10secs", value_parser = parse_duration)]
+    pub zk_session_timeout: Duration,
+    /// Majority of the masters: this master decides alone.
+    #[arg(long, value_name = "COUNT")]
+    pub quorum: Option<NonZeroU32>,
+    /// Where the registry is kept: always in memory.
+    #[arg(long, value_name = "KIND", value_enum, default_value = "in_memory")]
+    pub registry: RegistryKind,
+    /// Initial weights of roles: all weigh 1.
+    #[arg(long, value_name = "ROLE=WEIGHT,...")]
+    pub weights: Option<String>,
+    /// Seconds that log lines may be kept back: every line is written at once.
+    #[arg(long, value_name = "SECONDS", default_value = "0")]
+    pub logbufsecs: u32,
+    /// Directory of the web pages: there are none.
+    #[arg(long, value_name = "DIR")]
+    pub webui_dir: Option<PathBuf>,
+}

@@ -1,0 +1,282 @@
+//! Types and parsers of flag values that clap does not bring along.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::base::{format_duration, parse_duration};
+
+/// Reads a duration and refuses one outside of `min..=max`.
+pub(super) fn duration_between(
+    min: Duration,
+    max: Duration,
+) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+    move |text| {
+        let duration = parse_duration(text).map_err(|error| error.to_string())?;
+        if (min..=max).contains(&duration) {
+            return Ok(duration);
+        }
+        let (min, max) = (format_duration(min), format_duration(max));
+        Err(format!(
+            "'{text}' is out of bounds: at least {min}, at most {max}"
+        ))
+    }
+}
+
+/// Reads a fraction between 0 and 1.
+pub(super) fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err(format!("'{text}' is not a fraction between 0 and 1")),
+    }
+}
+
+/// Takes `false`; says why `true` is refused. For what would be dangerous to ignore.
+pub(super) fn only_false(text: &str) -> Result<bool, String> {
+    match text {
+        "false" => Ok(false),
+        _ => Err(format!(
+            "'{text}' is refused: this version does not authenticate anybody, so only 'false' is \
+             honest"
+        )),
+    }
+}
+
+/// Why a value that may hold a secret is not taken; the value must not be printed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct HiddenValue(&'static str);
+
+/// Refuses every value: the operator expects protection that this version does not give.
+pub(super) fn refused(_text: &str) -> Result<String, HiddenValue> {
+    Err(HiddenValue(
+        "refused, this version does not enforce it: remove the flag to run without",
+    ))
+}
+
+/// A JSON object of strings, `{"NAME": "value"}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TextMap(pub BTreeMap<String, String>);
+
+impl FromStr for TextMap {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        serde_json::from_str(text).map(Self).map_err(|error| {
+            format!(
+                "'{text}' is not a JSON object of texts like '{{\"NAME\": \"value\"}}': {error}"
+            )
+        })
+    }
+}
+
+/// Text that may also stand in a file, named by its absolute path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextOrFile(pub String);
+
+impl FromStr for TextOrFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if !text.starts_with('/') {
+            return Ok(Self(text.to_owned()));
+        }
+        super::files::read_bounded(text.as_ref())
+            .map(Self)
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// A network address of a master, or the ensemble that knows the leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MasterAddress {
+    /// `host:port`, with the port that was given or 5050.
+    Direct {
+        /// A name or an address, without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// `zk://[user:password@]host:port[,host:port...][/path]`.
+    ZooKeeper(ZooKeeperUrl),
+}
+
+/// A `zk://` address, checked in shape.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ZooKeeperUrl(String);
+
+impl FromStr for MasterAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with("zk://") {
+            return text
+                .parse()
+                .map(Self::ZooKeeper)
+                .map_err(|error: HiddenValue| error.to_string());
+        }
+        let plain = text.strip_prefix("http://").unwrap_or(text);
+        let plain = plain.strip_suffix('/').unwrap_or(plain);
+        let (host, port) =
+            host_and_port(plain, Some(crate::flags::MASTER_PORT)).ok_or_else(|| {
+                format!(
+                    "'{text}' is not an address of a master: write host:port, like '10.0.0.1:5050'"
+                )
+            })?;
+        Ok(Self::Direct { host, port })
+    }
+}
+
+impl fmt::Display for MasterAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Direct { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Direct { host, port } => write!(f, "{host}:{port}"),
+            Self::ZooKeeper(url) => fmt::Display::fmt(url, f),
+        }
+    }
+}
+
+impl FromStr for ZooKeeperUrl {
+    type Err = HiddenValue;
+
+    fn from_str(text: &str) -> Result<Self, HiddenValue> {
+        let wrong = HiddenValue(
+            "not a ZooKeeper address: write zk://[user:password@]host:port[,host:port...]/path",
+        );
+        let Some(rest) = text.strip_prefix("zk://") else {
+            return Err(wrong);
+        };
+        let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+        let (servers, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let servers_are_good = servers
+            .split(',')
+            .all(|server| host_and_port(server, None).is_some());
+        let path_is_good = path.is_empty() || path.split('/').all(|part| !part.is_empty());
+        if !servers_are_good || !path_is_good {
+            return Err(wrong);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl ZooKeeperUrl {
+    /// The address as it was given, password included.
+    #[must_use]
+    pub fn secret_text(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Without user and password.
+impl fmt::Display for ZooKeeperUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&redacted(&self.0))
+    }
+}
+
+impl fmt::Debug for ZooKeeperUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `text` with the user and password of a `zk://` address replaced.
+pub(super) fn redacted(text: &str) -> String {
+    match text
+        .strip_prefix("zk://")
+        .and_then(|rest| rest.rsplit_once('@'))
+    {
+        Some((_, rest)) => format!("zk://<hidden>@{rest}"),
+        None => text.to_owned(),
+    }
+}
+
+/// Splits `host:port`, `[::1]:port` and, if there is a `default` port, a bare host.
+fn host_and_port(text: &str, default: Option<u16>) -> Option<(String, u16)> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            match rest {
+                "" => (host, default?),
+                _ => (host, rest.strip_prefix(':')?.parse().ok()?),
+            }
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, port.parse().ok()?),
+            None => (text, default?),
+        },
+    };
+    let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    let good = !host.is_empty() && host.chars().all(is_host) && port != 0;
+    good.then(|| (host.to_owned(), port))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_masters() {
+        let direct = |host: &str, port| MasterAddress::Direct {
+            host: host.to_owned(),
+            port,
+        };
+        let cases = [
+            ("10.0.0.1:5050", direct("10.0.0.1", 5050)),
+            ("m1.example", direct("m1.example", 5050)),
+            ("http://m1:80/", direct("m1", 80)),
+            ("[::1]:5051", direct("::1", 5051)),
+            ("[::1]", direct("::1", 5050)),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(text.parse(), Ok(wanted), "{text}");
+        }
+        assert_eq!(direct("::1", 1).to_string(), "[::1]:1");
+        for text in [
+            "",
+            ":5050",
+            "a b:1",
+            "host:0",
+            "host:99999",
+            "::1",
+            "[::1",
+            "a/b",
+        ] {
+            let error = text.parse::<MasterAddress>().unwrap_err();
+            assert!(error.contains("write host:port"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn zookeeper_addresses_hide_their_password() {
+        let url: ZooKeeperUrl = "zk://joe:s@cret@h1:2181,h2:2181/mesos".parse().unwrap();
+        assert_eq!(url.to_string(), "zk://<hidden>@h1:2181,h2:2181/mesos");
+        assert!(!format!("{url:?}").contains("cret"));
+        for text in [
+            "zk://",
+            "zk://h1",
+            "zk://h1:2181,/mesos",
+            "h1:2181/mesos",
+            "zk://h:1//x",
+        ] {
+            let error = text.parse::<ZooKeeperUrl>().unwrap_err();
+            let error = error.to_string();
+            assert!(error.starts_with("not a ZooKeeper address"), "{text}");
+        }
+    }
+
+    #[test]
+    fn bounds_are_named() {
+        let parse = duration_between(Duration::from_secs(1), Duration::from_secs(900));
+        assert_eq!(parse("15secs"), Ok(Duration::from_secs(15)));
+        assert_eq!(
+            parse("16mins").unwrap_err(),
+            "'16mins' is out of bounds: at least 1secs, at most 15mins"
+        );
+        assert!(fraction("1.1").is_err() && fraction("NaN").is_err());
+    }
+}

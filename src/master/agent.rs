@@ -1,0 +1,124 @@
+//! One registered agent as the master knows it, and the life of its registration.
+//!
+//! ```text
+//! (link) Register -> admission stored -> Active <-> Disconnected -> Leaving -> removed
+//!                                          |                           ^
+//!                                          +-------- pings unanswered -+
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+
+use crate::base::{AgentId, ConnectionId, ExecutorId, FrameworkId, OfferId, TaskId, Timestamp};
+use crate::proto::v1;
+use crate::resources::Resources;
+
+/// Where a registered agent stands. Agents that wait for their admission are not agents yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentStatus {
+    /// Its link is up; its resources may be offered.
+    Active(ConnectionId),
+    /// Its link broke; nothing is offered, its tasks are believed to run.
+    Disconnected,
+    /// The registry is being told that it is unreachable or removed; it cannot come back before.
+    Leaving,
+}
+
+impl AgentStatus {
+    /// The agent's link, if it may be used.
+    #[must_use]
+    pub fn connection(self) -> Option<ConnectionId> {
+        match self {
+            Self::Active(connection) => Some(connection),
+            Self::Disconnected | Self::Leaving => None,
+        }
+    }
+
+    /// Whether a registration may go from this status to that one.
+    #[must_use]
+    pub fn may_follow(self, next: Self) -> bool {
+        match (self, next) {
+            (Self::Leaving, _) => false,
+            (
+                Self::Active(_) | Self::Disconnected,
+                Self::Active(_) | Self::Disconnected | Self::Leaving,
+            ) => true,
+        }
+    }
+}
+
+/// A framework's executor on an agent, with what it holds itself.
+#[derive(Clone, Debug)]
+pub struct Executor {
+    /// Its description, with framework id.
+    pub info: Arc<v1::ExecutorInfo>,
+    /// What it holds besides its tasks.
+    pub resources: Resources,
+}
+
+/// A task is known by its framework's id and its own.
+pub type TaskKey = (FrameworkId, TaskId);
+
+/// An executor is known by its framework's id and its own.
+pub type ExecutorKey = (FrameworkId, ExecutorId);
+
+/// An admitted agent that has registered with this master.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    /// Its name.
+    pub id: AgentId,
+    /// How it describes itself, with id.
+    pub info: Arc<v1::AgentInfo>,
+    /// Its version.
+    pub version: String,
+    /// Address of its link's peer, host and port.
+    pub peer: String,
+    /// Where it stands.
+    pub status: AgentStatus,
+    /// Everything it has to give.
+    pub total: Resources,
+    /// When this master first heard of it.
+    pub registered: Timestamp,
+    /// When it last came back.
+    pub reregistered: Option<Timestamp>,
+    /// Tasks on it, also terminal ones whose last update is not acknowledged.
+    pub tasks: OrdSet<TaskKey>,
+    /// Executors on it, but for the built-in ones.
+    pub executors: OrdMap<ExecutorKey, Executor>,
+    /// Outstanding offers of its resources.
+    pub offers: OrdSet<OfferId>,
+    /// Kills that arrived while the link was down.
+    pub kills: BTreeMap<TaskKey, Option<v1::KillPolicy>>,
+    /// Number of the last ping; its answer must carry it.
+    pub ping: u64,
+    /// Pings in a row without an answer.
+    pub pings_missed: u32,
+    /// Whether the last ping still waits for its answer.
+    pub ping_pending: bool,
+}
+
+impl Agent {
+    /// True when the agent's resources may be offered.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        matches!(self.status, AgentStatus::Active(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaving_is_the_end() {
+        let active = AgentStatus::Active(ConnectionId(1));
+        let all = [active, AgentStatus::Disconnected, AgentStatus::Leaving];
+        for next in all {
+            assert!(active.may_follow(next));
+            assert!(AgentStatus::Disconnected.may_follow(next));
+            assert!(!AgentStatus::Leaving.may_follow(next), "{next:?}");
+        }
+    }
+}

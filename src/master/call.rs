@@ -1,0 +1,155 @@
+//! What schedulers and operators ask of a master, after the wire and before any decision.
+
+use crate::base::{FrameworkId, TaskId};
+use crate::proto::v1;
+use crate::proto::v1::scheduler::call as wire;
+
+use super::snapshot::Snapshot;
+
+/// A scheduler's call other than SUBSCRIBE. Bodies are the wire's own structs, their required
+/// fields present.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SchedulerCall {
+    /// End the framework: kill everything, keep it in the history only.
+    Teardown,
+    /// Use offers.
+    Accept(wire::Accept),
+    /// Give offers back.
+    Decline(wire::Decline),
+    /// Clear filters and suppression; no roles means all of the framework's.
+    Revive {
+        /// The roles, as text.
+        roles: Vec<String>,
+    },
+    /// Stop offers; no roles means all of the framework's.
+    Suppress {
+        /// The roles, as text.
+        roles: Vec<String>,
+    },
+    /// End a task.
+    Kill(wire::Kill),
+    /// End an executor.
+    Shutdown(wire::Shutdown),
+    /// A status update was taken note of.
+    Acknowledge(wire::Acknowledge),
+    /// Ask for the state of tasks.
+    Reconcile(wire::Reconcile),
+    /// Bytes for an executor.
+    Message(wire::Message),
+    /// Wishes for resources; accepted and ignored.
+    Request,
+    /// Change the framework's description.
+    UpdateFramework(Box<wire::UpdateFramework>),
+}
+
+impl SchedulerCall {
+    /// The call's name on the wire, for logs, metrics and errors.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Teardown => "TEARDOWN",
+            Self::Accept(_) => "ACCEPT",
+            Self::Decline(_) => "DECLINE",
+            Self::Revive { .. } => "REVIVE",
+            Self::Suppress { .. } => "SUPPRESS",
+            Self::Kill(_) => "KILL",
+            Self::Shutdown(_) => "SHUTDOWN",
+            Self::Acknowledge(_) => "ACKNOWLEDGE",
+            Self::Reconcile(_) => "RECONCILE",
+            Self::Message(_) => "MESSAGE",
+            Self::Request => "REQUEST",
+            Self::UpdateFramework(_) => "UPDATE_FRAMEWORK",
+        }
+    }
+}
+
+/// An operator's call that changes state; reads are answered from a snapshot.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OperatorCall {
+    /// End a framework.
+    Teardown {
+        /// Which framework.
+        framework_id: FrameworkId,
+    },
+    /// Kill one task as its scheduler would; not part of Mesos' operator API.
+    KillTask {
+        /// The task's framework.
+        framework_id: FrameworkId,
+        /// The task.
+        task_id: TaskId,
+        /// In place of the task's own policy.
+        kill_policy: Option<v1::KillPolicy>,
+    },
+}
+
+impl OperatorCall {
+    /// The call's name, for logs and metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Teardown { .. } => "TEARDOWN",
+            Self::KillTask { .. } => "KILL_TASK",
+        }
+    }
+}
+
+/// The answer to a call that succeeded.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// The call was taken; what follows from it comes as events.
+    Accepted,
+    /// The state at this moment.
+    Snapshot(Box<Snapshot>),
+}
+
+/// What kind of refusal a call met; front ends map it to their codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallErrorKind {
+    /// The call is wrong in itself (400).
+    Invalid,
+    /// The framework is known but not subscribed (403).
+    Forbidden,
+    /// What the call names does not exist (404).
+    NotFound,
+    /// The call contradicts what is (409).
+    Conflict,
+    /// The master is ending or overloaded (503).
+    Unavailable,
+    /// The call is known but not supported (501).
+    Unimplemented,
+}
+
+/// Why a call was refused: one line for the caller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CallError {
+    /// The kind of refusal.
+    pub kind: CallErrorKind,
+    /// Names the thing, the value and the way out.
+    pub message: String,
+}
+
+impl CallError {
+    /// A refusal of this kind.
+    pub fn new(kind: CallErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    /// The call is wrong in itself.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(CallErrorKind::Invalid, message)
+    }
+
+    /// What the call names does not exist.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(CallErrorKind::NotFound, message)
+    }
+
+    /// The master is ending or overloaded.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(CallErrorKind::Unavailable, message)
+    }
+}

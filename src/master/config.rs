@@ -1,0 +1,59 @@
+//! The plain values a master core needs; flags are parsed and crossed elsewhere.
+
+use std::time::Duration;
+
+use crate::proto::v1;
+
+/// How a master behaves. Every duration is longer than zero unless its text says otherwise.
+#[derive(Clone, Debug)]
+pub struct MasterConfig {
+    /// Drawn anew at each start; the first part of every id that this master mints.
+    pub uuid: String,
+    /// What schedulers and tools see in `SUBSCRIBED` and `GET_MASTER`.
+    pub info: v1::MasterInfo,
+    /// `--agent_ping_timeout`: time between two pings, and the time each may take.
+    pub agent_ping_timeout: Duration,
+    /// `--max_agent_ping_timeouts`: this many unanswered pings make an agent unreachable.
+    pub agent_ping_timeouts_max: u32,
+    /// `--agent_reregister_timeout`: a disconnected or recovered agent has this long to return.
+    pub agent_reregister_timeout: Duration,
+    /// `--offer_timeout`: offers are rescinded after this time; none by default.
+    pub offer_timeout: Option<Duration>,
+    /// `--max_completed_frameworks`.
+    pub completed_frameworks_max: usize,
+    /// `--max_completed_tasks_per_framework`.
+    pub completed_tasks_max: usize,
+    /// `--max_unreachable_tasks_per_framework`.
+    pub unreachable_tasks_max: usize,
+    /// `--root_submissions`: whether frameworks and tasks may run as root.
+    pub root_submissions: bool,
+    /// Bugs to plant, so that tests can prove that they would be caught.
+    #[cfg(feature = "testing")]
+    pub planted: crate::testing::planted::PlantedBugs,
+}
+
+impl MasterConfig {
+    /// Mesos' defaults for a master with this uuid.
+    #[must_use]
+    pub fn new(uuid: impl Into<String>) -> Self {
+        let uuid = uuid.into();
+        Self {
+            info: v1::MasterInfo {
+                id: uuid.clone(),
+                port: 5050,
+                ..v1::MasterInfo::default()
+            },
+            uuid,
+            agent_ping_timeout: Duration::from_secs(15),
+            agent_ping_timeouts_max: 5,
+            agent_reregister_timeout: Duration::from_secs(600),
+            offer_timeout: None,
+            completed_frameworks_max: 50,
+            completed_tasks_max: 1000,
+            unreachable_tasks_max: 1000,
+            root_submissions: true,
+            #[cfg(feature = "testing")]
+            planted: crate::testing::planted::PlantedBugs::default(),
+        }
+    }
+}

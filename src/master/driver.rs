@@ -1,0 +1,444 @@
+//! Shell: the only loop of a master: takes what arrives, steps the core, performs the effects.
+//!
+//! ```text
+//! Handle --mailbox--> loop { step(now, event) -> effects -> perform } --> sinks, registrar, timers
+//! ```
+//!
+//! Bounds: the mailbox holds [`MAILBOX_MAX`] commands and pushes back when full; a scheduler's, an
+//! agent's or a watcher's sink that is full ends that peer, and a metric counts it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::Stream;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::base::{ConnectionId, FrameworkId, RequestId};
+use crate::proto::{link, v1};
+use crate::registrar::{self, Answer, RegistrarError, Storage};
+use crate::runtime::{Sender, SystemClock, TimerTable, mailbox};
+use crate::telemetry::{Counter, Metrics};
+
+use super::call::{CallError, OperatorCall, Reply, SchedulerCall};
+use super::config::MasterConfig;
+use super::core::Master;
+use super::effect::{Effects, Token};
+use super::event::Event;
+use super::perform::Peers;
+use super::snapshot::Snapshot;
+use super::timer::TimerKey;
+
+/// Commands that wait for the loop.
+const MAILBOX_MAX: usize = 4096;
+/// Commands taken out of the mailbox at once.
+const BATCH_MAX: usize = 256;
+/// Events that wait for one scheduler.
+const SCHEDULER_SINK_MAX: usize = 1024;
+/// Messages that wait for one agent.
+const AGENT_SINK_MAX: usize = 4096;
+/// Events that wait for one operator's stream.
+const WATCHER_SINK_MAX: usize = 1024;
+
+/// Why a master's loop ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The registry failed; whoever leads next starts from what is stored.
+    #[error("the master cannot go on without its registry")]
+    Registrar(#[source] RegistrarError),
+    /// The registrar's task ended without saying why.
+    #[error("the registrar's task ended")]
+    RegistrarGone,
+}
+
+/// One thing for the loop to do.
+#[derive(Debug)]
+enum Command {
+    /// Step the core.
+    Event(Box<Event>),
+    /// Step the core and answer.
+    Request(
+        RequestId,
+        Box<Event>,
+        oneshot::Sender<Result<Reply, CallError>>,
+    ),
+    /// Know a scheduler's sink, then step.
+    Subscribe(ConnectionId, mpsc::Sender<v1::scheduler::Event>, Box<Event>),
+    /// Know an agent's sink, then step.
+    Connect(ConnectionId, mpsc::Sender<link::FromMaster>, Box<Event>),
+    /// Send all that is published from now on, and the state of this moment.
+    Watch(
+        mpsc::Sender<Arc<v1::master::Event>>,
+        oneshot::Sender<Snapshot>,
+    ),
+}
+
+/// The way to talk to a running master; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    mailbox: Sender<Command>,
+    ends: mpsc::UnboundedSender<Event>,
+    ids: Arc<AtomicU64>,
+}
+
+/// One scheduler's event stream. Dropping it means that the scheduler has gone away.
+#[derive(Debug)]
+pub struct Subscription {
+    connection: ConnectionId,
+    events: mpsc::Receiver<v1::scheduler::Event>,
+    ends: mpsc::UnboundedSender<Event>,
+}
+
+/// One agent's link, the master's half. Dropping it means that the link is broken.
+#[derive(Debug)]
+pub struct AgentLink {
+    connection: ConnectionId,
+    messages: mpsc::Receiver<link::FromMaster>,
+    ends: mpsc::UnboundedSender<Event>,
+}
+
+/// What operators' streams get, after a first snapshot. Ends when it is read too slowly.
+pub type Watch = mpsc::Receiver<Arc<v1::master::Event>>;
+
+impl Subscription {
+    /// The stream's number, which calls of the scheduler must name.
+    #[must_use]
+    pub fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
+    /// The next event; none when the master has closed the stream. Cancel safe.
+    pub async fn recv(&mut self) -> Option<v1::scheduler::Event> {
+        self.events.recv().await
+    }
+}
+
+impl AgentLink {
+    /// The link's number, for [`Handle::agent_message`].
+    #[must_use]
+    pub fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
+    /// The next message; none when the master has closed the link. Cancel safe.
+    pub async fn recv(&mut self) -> Option<link::FromMaster> {
+        self.messages.recv().await
+    }
+}
+
+impl Stream for Subscription {
+    type Item = v1::scheduler::Event;
+
+    fn poll_next(
+        self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.get_mut().events.poll_recv(context)
+    }
+}
+
+impl Stream for AgentLink {
+    type Item = link::FromMaster;
+
+    fn poll_next(
+        self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.get_mut().messages.poll_recv(context)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let connection = self.connection;
+        // A closed queue means that the master has ended.
+        let _ = self.ends.send(Event::SchedulerDisconnected { connection });
+    }
+}
+
+impl Drop for AgentLink {
+    fn drop(&mut self) {
+        let connection = self.connection;
+        // A closed queue means that the master has ended.
+        let _ = self.ends.send(Event::AgentDisconnected { connection });
+    }
+}
+
+fn ended() -> CallError {
+    CallError::unavailable("the master is shutting down; try again with the next leader")
+}
+
+impl Handle {
+    fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    async fn send(&self, command: Command) -> Result<(), CallError> {
+        self.mailbox.send(command).await.map_err(|_| ended())
+    }
+
+    async fn request(&self, make: impl FnOnce(RequestId) -> Event) -> Result<Reply, CallError> {
+        let request = RequestId(self.next_id());
+        let (reply, answer) = oneshot::channel();
+        let event = Box::new(make(request));
+        self.send(Command::Request(request, event, reply)).await?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    /// Subscribes a scheduler. Refusals come as an ERROR event, then the stream ends.
+    pub async fn subscribe(
+        &self,
+        framework: v1::FrameworkInfo,
+        suppressed_roles: Vec<String>,
+        principal: Option<String>,
+    ) -> Result<Subscription, CallError> {
+        let connection = ConnectionId(self.next_id());
+        let (sink, events) = mpsc::channel(SCHEDULER_SINK_MAX);
+        let event = Event::SchedulerSubscribed {
+            connection,
+            framework: Box::new(framework),
+            suppressed_roles,
+            principal,
+        };
+        self.send(Command::Subscribe(connection, sink, Box::new(event)))
+            .await?;
+        Ok(Subscription {
+            connection,
+            events,
+            ends: self.ends.clone(),
+        })
+    }
+
+    /// A scheduler's call other than SUBSCRIBE; `connection` is the stream that the caller named.
+    pub async fn scheduler_call(
+        &self,
+        framework_id: FrameworkId,
+        connection: Option<ConnectionId>,
+        call: SchedulerCall,
+    ) -> Result<Reply, CallError> {
+        self.request(|request| Event::SchedulerCall {
+            request,
+            framework_id,
+            connection,
+            call,
+        })
+        .await
+    }
+
+    /// Opens an agent's link; `peer` is its address, host and port.
+    pub async fn connect_agent(&self, peer: String) -> Result<AgentLink, CallError> {
+        let connection = ConnectionId(self.next_id());
+        let (sink, messages) = mpsc::channel(AGENT_SINK_MAX);
+        let event = Box::new(Event::AgentConnected { connection, peer });
+        self.send(Command::Connect(connection, sink, event)).await?;
+        Ok(AgentLink {
+            connection,
+            messages,
+            ends: self.ends.clone(),
+        })
+    }
+
+    /// Hands over what an agent said; waits while the master has too much to do.
+    pub async fn agent_message(
+        &self,
+        connection: ConnectionId,
+        message: link::from_agent::Message,
+    ) -> Result<(), CallError> {
+        let event = Event::AgentMessage {
+            connection,
+            message: Box::new(message),
+        };
+        self.send(Command::Event(Box::new(event))).await
+    }
+
+    /// An operator's call that changes state.
+    pub async fn operator_call(&self, call: OperatorCall) -> Result<Reply, CallError> {
+        self.request(|request| Event::OperatorCall { request, call })
+            .await
+    }
+
+    /// The state at this moment.
+    pub async fn snapshot(&self) -> Result<Snapshot, CallError> {
+        let reply = self
+            .request(|request| Event::SnapshotRequested { request })
+            .await?;
+        match reply {
+            Reply::Snapshot(snapshot) => Ok(*snapshot),
+            Reply::Accepted => Err(ended()),
+        }
+    }
+
+    /// The state at this moment and everything that is published after it.
+    pub async fn watch(&self) -> Result<(Snapshot, Watch), CallError> {
+        let (sink, events) = mpsc::channel(WATCHER_SINK_MAX);
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Watch(sink, reply)).await?;
+        let snapshot = answer.await.map_err(|_| ended())?;
+        Ok((snapshot, events))
+    }
+
+    /// Asks the loop to let everybody go and end.
+    pub async fn shutdown(&self) {
+        // A closed mailbox means that the loop has ended already.
+        let _ = self.send(Command::Event(Box::new(Event::Shutdown))).await;
+    }
+}
+
+/// A running master.
+#[derive(Debug)]
+pub struct Running {
+    /// The way to talk to it.
+    pub handle: Handle,
+    /// Ends after [`Handle::shutdown`], or with what broke.
+    pub task: tokio::task::JoinHandle<Result<(), DriverError>>,
+}
+
+/// Loads the registry and starts the loop.
+pub async fn start(
+    config: MasterConfig,
+    storage: impl Storage,
+    metrics: &Metrics,
+) -> Result<Running, DriverError> {
+    let recovered = registrar::recover(storage)
+        .await
+        .map_err(DriverError::Registrar)?;
+    let (mailbox, commands) = mailbox("master", MAILBOX_MAX, metrics);
+    let (ends, ended) = mpsc::unbounded_channel();
+    let mut effects = Effects::new();
+    let core = Master::new(config, recovered.registry, SystemClock.now(), &mut effects);
+    let driver = Driver {
+        core,
+        effects,
+        peers: Peers::new(recovered.registrar, metrics),
+        timers: TimerTable::new(),
+        commands,
+        ended,
+        answers: recovered.answers,
+        registrar: recovered.task,
+        steps: metrics.counter("master/steps", "events that the master's loop has handled"),
+    };
+    let handle = Handle {
+        mailbox,
+        ends,
+        ids: Arc::new(AtomicU64::new(1)),
+    };
+    let task = tokio::spawn(driver.run());
+    Ok(Running { handle, task })
+}
+
+/// The loop's own state.
+struct Driver {
+    core: Master,
+    effects: Effects,
+    peers: Peers,
+    timers: TimerTable<TimerKey>,
+    commands: mpsc::Receiver<Command>,
+    /// Ended streams and links: at most one for each that was opened, so it needs no bound.
+    ended: mpsc::UnboundedReceiver<Event>,
+    answers: mpsc::UnboundedReceiver<Answer<Token>>,
+    registrar: tokio::task::JoinHandle<Result<(), RegistrarError>>,
+    steps: Counter,
+}
+
+impl Driver {
+    async fn run(mut self) -> Result<(), DriverError> {
+        self.perform();
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        loop {
+            let deadline = self.timers.next_deadline();
+            tokio::select! {
+                taken = self.commands.recv_many(&mut batch, BATCH_MAX) => {
+                    let mut over = taken == 0;
+                    for command in batch.drain(..) {
+                        over |= self.command(command);
+                    }
+                    if over {
+                        return self.end().await;
+                    }
+                }
+                Some(event) = self.ended.recv() => self.step(event),
+                answer = self.answers.recv() => match answer {
+                    Some(Answer { token, result }) => {
+                        self.step(Event::Persisted { token, result });
+                    }
+                    None => return self.broken().await,
+                },
+                () = SystemClock.sleep_until(deadline) => {
+                    let now = SystemClock.now();
+                    while let Some(key) = self.timers.pop_due(now.mono) {
+                        self.step(Event::TimerFired(key));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Carries out one command; true when it was the last one.
+    fn command(&mut self, command: Command) -> bool {
+        match command {
+            Command::Event(event) => {
+                let over = matches!(*event, Event::Shutdown);
+                self.step(*event);
+                return over;
+            }
+            Command::Request(request, event, reply) => {
+                self.peers.expect_reply(request, reply);
+                self.step(*event);
+            }
+            Command::Subscribe(connection, sink, event) => {
+                self.peers.add_scheduler(connection, sink);
+                self.step(*event);
+            }
+            Command::Connect(connection, sink, event) => {
+                self.peers.add_agent(connection, sink);
+                self.step(*event);
+            }
+            Command::Watch(sink, reply) => {
+                self.peers.add_watcher(sink);
+                // Whoever asked and left is found out with the first event.
+                let _ = reply.send(self.core.snapshot(SystemClock.now()));
+            }
+        }
+        false
+    }
+
+    /// Steps the core, performs what it wants, and steps again for every peer that this ended.
+    fn step(&mut self, event: Event) {
+        self.core.step(SystemClock.now(), event, &mut self.effects);
+        self.steps.increment();
+        self.perform();
+        while let Some(event) = self.peers.take_ended() {
+            self.core.step(SystemClock.now(), event, &mut self.effects);
+            self.perform();
+        }
+    }
+
+    fn perform(&mut self) {
+        for effect in self.effects.drain() {
+            self.peers.perform(effect, &mut self.timers, || {
+                self.core.snapshot(SystemClock.now())
+            });
+        }
+    }
+
+    /// The regular end: the registrar stores what it has, then its task ends.
+    async fn end(self) -> Result<(), DriverError> {
+        drop(self.peers);
+        registrar_ended(self.registrar).await
+    }
+
+    /// The registrar has ended first.
+    async fn broken(self) -> Result<(), DriverError> {
+        drop(self.peers);
+        registrar_ended(self.registrar).await?;
+        Err(DriverError::RegistrarGone)
+    }
+}
+
+async fn registrar_ended(
+    task: tokio::task::JoinHandle<Result<(), RegistrarError>>,
+) -> Result<(), DriverError> {
+    match task.await {
+        Ok(result) => result.map_err(DriverError::Registrar),
+        Err(_) => Err(DriverError::RegistrarGone),
+    }
+}

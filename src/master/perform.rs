@@ -1,0 +1,176 @@
+//! Shell: one match over what the core wants done; never waits.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::base::{ConnectionId, RequestId};
+use crate::proto::{link, v1};
+use crate::registrar::Registrar;
+use crate::runtime::TimerTable;
+use crate::telemetry::{Counter, Metrics};
+
+use super::call::{CallError, Reply};
+use super::effect::{Effect, OperatorEvent, Token};
+use super::event::Event;
+use super::snapshot::Snapshot;
+use super::timer::TimerKey;
+
+/// Operator streams at once (`--max_operator_event_stream_subscribers`); the oldest makes room.
+const WATCHERS_MAX: usize = 1000;
+
+/// Everybody that the core's effects reach.
+pub(super) struct Peers {
+    registrar: Registrar<Token>,
+    schedulers: BTreeMap<ConnectionId, mpsc::Sender<v1::scheduler::Event>>,
+    agents: BTreeMap<ConnectionId, mpsc::Sender<link::FromMaster>>,
+    watchers: VecDeque<mpsc::Sender<Arc<v1::master::Event>>>,
+    replies: BTreeMap<RequestId, oneshot::Sender<Result<Reply, CallError>>>,
+    ended: VecDeque<Event>,
+    schedulers_full: Counter,
+    agents_full: Counter,
+    watchers_full: Counter,
+}
+
+impl Peers {
+    pub(super) fn new(registrar: Registrar<Token>, metrics: &Metrics) -> Self {
+        let full = |name: &str| {
+            metrics.counter(
+                &format!("queues/{name}/full"),
+                "peers that were let go because they read too slowly",
+            )
+        };
+        Self {
+            registrar,
+            schedulers: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            watchers: VecDeque::new(),
+            replies: BTreeMap::new(),
+            ended: VecDeque::new(),
+            schedulers_full: full("master_to_scheduler"),
+            agents_full: full("master_to_agent"),
+            watchers_full: full("master_to_watcher"),
+        }
+    }
+
+    pub(super) fn add_scheduler(
+        &mut self,
+        connection: ConnectionId,
+        sink: mpsc::Sender<v1::scheduler::Event>,
+    ) {
+        self.schedulers.insert(connection, sink);
+    }
+
+    pub(super) fn add_agent(
+        &mut self,
+        connection: ConnectionId,
+        sink: mpsc::Sender<link::FromMaster>,
+    ) {
+        self.agents.insert(connection, sink);
+    }
+
+    pub(super) fn add_watcher(&mut self, sink: mpsc::Sender<Arc<v1::master::Event>>) {
+        while self.watchers.len() >= WATCHERS_MAX {
+            self.watchers.pop_front();
+        }
+        self.watchers.push_back(sink);
+    }
+
+    pub(super) fn expect_reply(
+        &mut self,
+        request: RequestId,
+        reply: oneshot::Sender<Result<Reply, CallError>>,
+    ) {
+        self.replies.insert(request, reply);
+    }
+
+    /// The next peer that `perform` has let go, as the event that tells the core.
+    pub(super) fn take_ended(&mut self) -> Option<Event> {
+        self.ended.pop_front()
+    }
+
+    /// Carries out one effect; `snapshot` is asked only when somebody watches.
+    pub(super) fn perform(
+        &mut self,
+        effect: Effect,
+        timers: &mut TimerTable<TimerKey>,
+        snapshot: impl FnOnce() -> Snapshot,
+    ) {
+        match effect {
+            Effect::ToScheduler { connection, event } => self.send_scheduler(connection, *event),
+            Effect::CloseScheduler { connection } => drop(self.schedulers.remove(&connection)),
+            Effect::ToAgent {
+                connection,
+                message,
+            } => self.send_agent(connection, *message),
+            Effect::CloseAgent { connection } => drop(self.agents.remove(&connection)),
+            Effect::Persist { token, operation } => self.registrar.submit(token, operation),
+            Effect::SetTimer { key, at } => timers.set(key, at),
+            Effect::CancelTimer { key } => drop(timers.cancel(&key)),
+            Effect::Reply { request, result } => {
+                if let Some(reply) = self.replies.remove(&request) {
+                    // Whoever asked may have left.
+                    let _ = reply.send(result);
+                }
+            }
+            Effect::Publish(event) => self.publish(&event, snapshot),
+        }
+    }
+
+    fn send_scheduler(&mut self, connection: ConnectionId, event: v1::scheduler::Event) {
+        let Some(sink) = self.schedulers.get(&connection) else {
+            return;
+        };
+        let Err(error) = sink.try_send(event) else {
+            return;
+        };
+        if matches!(error, TrySendError::Full(_)) {
+            self.schedulers_full.increment();
+            tracing::warn!(
+                connection = connection.0,
+                "scheduler reads too slowly, let go"
+            );
+        }
+        self.schedulers.remove(&connection);
+        self.ended
+            .push_back(Event::SchedulerDisconnected { connection });
+    }
+
+    fn send_agent(&mut self, connection: ConnectionId, message: link::from_master::Message) {
+        let Some(sink) = self.agents.get(&connection) else {
+            return;
+        };
+        let message = link::FromMaster {
+            message: Some(message),
+        };
+        let Err(error) = sink.try_send(message) else {
+            return;
+        };
+        if matches!(error, TrySendError::Full(_)) {
+            self.agents_full.increment();
+            tracing::warn!(connection = connection.0, "agent reads too slowly, let go");
+        }
+        self.agents.remove(&connection);
+        self.ended
+            .push_back(Event::AgentDisconnected { connection });
+    }
+
+    fn publish(&mut self, event: &OperatorEvent, snapshot: impl FnOnce() -> Snapshot) {
+        if self.watchers.is_empty() {
+            return;
+        }
+        let event = Arc::new(event.to_proto(&snapshot()));
+        let full = &self.watchers_full;
+        self.watchers
+            .retain(|sink| match sink.try_send(Arc::clone(&event)) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_)) => {
+                    full.increment();
+                    false
+                }
+                Err(TrySendError::Closed(_)) => false,
+            });
+    }
+}

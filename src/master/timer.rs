@@ -1,0 +1,18 @@
+//! The timers a master can ask for: one key per thing that waits, so that setting again replaces.
+
+use crate::base::{AgentId, FrameworkId, OfferId};
+
+/// Names one timer. Setting a key that is set already moves its deadline.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TimerKey {
+    /// The next allocation pass.
+    Allocation,
+    /// The next liveness ping of a registered agent.
+    Ping(AgentId),
+    /// The end of the time in which a disconnected or recovered agent has to come back.
+    Reregistration(AgentId),
+    /// The end of a disconnected framework's `failover_timeout`.
+    Failover(FrameworkId),
+    /// The end of an offer's life (`--offer_timeout`).
+    OfferExpired(OfferId),
+}

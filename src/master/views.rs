@@ -1,0 +1,127 @@
+//! Agents, frameworks and published events as Mesos' operator API shows them.
+
+use crate::base::Timestamp;
+use crate::proto::v1;
+use crate::proto::v1::master::response::{get_agents, get_frameworks};
+use crate::resources::Resources;
+
+use super::agent::Agent;
+use super::effect::OperatorEvent;
+use super::framework::{Framework, FrameworkStatus};
+use super::snapshot::Snapshot;
+
+/// Resources as messages carry them.
+pub(super) fn wire(resources: &Resources) -> Vec<v1::Resource> {
+    let _ = resources;
+    Vec::new()
+}
+
+fn time(at: Timestamp) -> v1::TimeInfo {
+    v1::TimeInfo {
+        nanoseconds: i64::try_from(at.0).unwrap_or(i64::MAX),
+    }
+}
+
+impl Snapshot {
+    /// An agent as GET_AGENTS shows it.
+    #[must_use]
+    pub fn agent_to_proto(&self, agent: &Agent) -> get_agents::Agent {
+        get_agents::Agent {
+            agent_info: v1::AgentInfo::clone(&agent.info),
+            active: agent.is_active(),
+            deactivated: Some(false),
+            version: agent.version.clone(),
+            pid: Some(format!("slave(1)@{}", agent.peer)),
+            registered_time: Some(time(agent.registered)),
+            reregistered_time: agent.reregistered.map(time),
+            total_resources: wire(&agent.total),
+            allocated_resources: wire(&self.agent_allocated(agent)),
+            offered_resources: wire(&self.agent_offered(agent)),
+            ..get_agents::Agent::default()
+        }
+    }
+
+    /// A framework as GET_FRAMEWORKS shows it.
+    #[must_use]
+    pub fn framework_to_proto(&self, framework: &Framework) -> get_frameworks::Framework {
+        let connected = framework.is_connected();
+        let offers = framework.offers.iter().filter_map(|offer_id| {
+            let offer = self.offers.get(offer_id)?;
+            Some(offer.to_proto(self.agents.get(&offer.agent_id)?))
+        });
+        get_frameworks::Framework {
+            framework_info: v1::FrameworkInfo::clone(&framework.info),
+            active: connected,
+            connected,
+            recovered: framework.status == FrameworkStatus::Recovered,
+            registered_time: Some(time(framework.registered)),
+            reregistered_time: framework.reregistered.map(time),
+            unregistered_time: framework.unregistered.map(time),
+            offers: offers.collect(),
+            allocated_resources: wire(&self.framework_allocated(framework)),
+            offered_resources: wire(&self.framework_offered(framework)),
+            ..get_frameworks::Framework::default()
+        }
+    }
+}
+
+impl OperatorEvent {
+    /// The event as operators' streams carry it; `state` is that right after the event's step.
+    #[must_use]
+    pub fn to_proto(&self, state: &Snapshot) -> v1::master::Event {
+        use v1::master::event;
+        let mut out = v1::master::Event::default();
+        let kind = match self {
+            Self::TaskAdded(task) => {
+                out.task_added = Some(event::TaskAdded {
+                    task: task.to_proto(),
+                });
+                event::Type::TaskAdded
+            }
+            Self::TaskUpdated {
+                framework_id,
+                status,
+                state,
+            } => {
+                out.task_updated = Some(event::TaskUpdated {
+                    framework_id: framework_id.into(),
+                    status: v1::TaskStatus::clone(status),
+                    state: (*state).into(),
+                });
+                event::Type::TaskUpdated
+            }
+            Self::AgentAdded(agent) => {
+                out.agent_added = Some(event::AgentAdded {
+                    agent: state.agent_to_proto(agent),
+                });
+                event::Type::AgentAdded
+            }
+            Self::AgentRemoved(agent_id) => {
+                out.agent_removed = Some(event::AgentRemoved {
+                    agent_id: agent_id.into(),
+                });
+                event::Type::AgentRemoved
+            }
+            Self::FrameworkAdded(framework) => {
+                out.framework_added = Some(event::FrameworkAdded {
+                    framework: state.framework_to_proto(framework),
+                });
+                event::Type::FrameworkAdded
+            }
+            Self::FrameworkUpdated(framework) => {
+                out.framework_updated = Some(event::FrameworkUpdated {
+                    framework: state.framework_to_proto(framework),
+                });
+                event::Type::FrameworkUpdated
+            }
+            Self::FrameworkRemoved(info) => {
+                out.framework_removed = Some(event::FrameworkRemoved {
+                    framework_info: v1::FrameworkInfo::clone(info),
+                });
+                event::Type::FrameworkRemoved
+            }
+        };
+        out.r#type = Some(kind.into());
+        out
+    }
+}

@@ -1,0 +1,5 @@
+//! The product as its users run it: the real binary, real sockets, real cgroups.
+
+mod cluster;
+mod compile;
+mod executors;
