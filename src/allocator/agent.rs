@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::attributes::Attributes;
 use crate::base::AgentId;
 use crate::resources::{Resource, Resources};
 use crate::roles::Role;
@@ -16,6 +17,8 @@ use super::sorter::{Amounts, Kinds};
 pub struct AgentSpec {
     /// Everything it has, static reservations included, allocated to nobody.
     pub total: Resources,
+    /// What it is like.
+    pub attributes: Attributes,
     /// The region of its fault domain.
     pub region: Option<Arc<str>>,
 }
@@ -33,7 +36,7 @@ pub(super) struct Agent {
     pub(super) holders: BTreeMap<u32, Resources>,
     /// True when the clients hold more than the total: it has shrunk.
     overcommitted: bool,
-    pub(super) region: Option<Arc<str>>,
+    attributes: Attributes,
     pub(super) active: bool,
     /// What a framework must be capable of to be offered anything here.
     pub(super) required: Capabilities,
@@ -54,7 +57,7 @@ impl Agent {
             available_amounts: Amounts::default(),
             holders: BTreeMap::new(),
             overcommitted: false,
-            region: None,
+            attributes: Attributes::default(),
             active: true,
             required: Capabilities::default(),
             special: Capabilities::default(),
@@ -68,20 +71,28 @@ impl Agent {
         self.holders.values().sum()
     }
 
-    /// Takes over a total and what it implies; `home` is the master's region. To be settled.
-    pub(super) fn set_spec(&mut self, spec: AgentSpec, home: Option<&str>, kinds: &mut Kinds) {
+    /// Takes over a total and what it implies; `home` is the master's region. To be settled. Says
+    /// whether the attributes have changed.
+    pub(super) fn set_spec(
+        &mut self,
+        spec: AgentSpec,
+        home: Option<&str>,
+        kinds: &mut Kinds,
+    ) -> bool {
         self.total_amounts = kinds.amounts(&spec.total);
         self.total = spec.total;
-        self.region = spec.region;
         self.required = Capabilities::default();
         if !self.total.gpus().is_zero() {
             self.required = self.required.with(Capability::GpuResources);
         }
-        if let (Some(region), Some(home)) = (self.region.as_deref(), home)
+        if let (Some(region), Some(home)) = (spec.region.as_deref(), home)
             && region != home
         {
             self.required = self.required.with(Capability::RegionAware);
         }
+        let changed = self.attributes != spec.attributes;
+        self.attributes = spec.attributes;
+        changed
     }
 
     /// Computes what is available from what is held.

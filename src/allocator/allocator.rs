@@ -134,7 +134,8 @@ impl Allocator {
     }
 
     /// Takes over another total or region. What is allocated stays; what is available is the new
-    /// total without it.
+    /// total without it. Other attributes end the filters on the agent: what was refused is
+    /// something else now.
     pub fn update_agent(&mut self, id: &AgentId, spec: AgentSpec) {
         if let Some(slot) = self.agent_slots.get(id).copied() {
             let before = self.agents[slot].total_amounts.clone();
@@ -146,8 +147,11 @@ impl Allocator {
 
     fn set_spec(&mut self, slot: u32, spec: AgentSpec) {
         let agent = &mut self.agents[slot];
-        agent.set_spec(spec, self.config.region.as_deref(), &mut self.kinds);
+        let changed = agent.set_spec(spec, self.config.region.as_deref(), &mut self.kinds);
         self.roles.tree_mut().grow(&agent.total_amounts);
+        if changed {
+            self.clear_agent_filters(slot);
+        }
     }
 
     /// Computes anew what an agent has available, and lets the next pass look at it.
@@ -168,12 +172,9 @@ impl Allocator {
             return;
         };
         self.candidates.agent_changed(slot, false);
+        self.clear_agent_filters(slot);
         let agent = self.agents.remove(slot);
         self.roles.tree_mut().shrink(&agent.total_amounts);
-        self.filters -= agent.filters.len();
-        for client in agent.filters.clients().iter() {
-            self.clients[client].filters_on.remove(slot);
-        }
         for (client, held) in &agent.holders {
             let amounts = self.kinds.amounts(held);
             self.release(*client, slot, &amounts, true);

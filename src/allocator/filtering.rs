@@ -101,6 +101,15 @@ impl Allocator {
         }
     }
 
+    /// Removes all filters on an agent.
+    pub(super) fn clear_agent_filters(&mut self, agent: u32) {
+        let filters = std::mem::take(&mut self.agents[agent].filters);
+        self.filters -= filters.len();
+        for client in filters.clients().iter() {
+            self.clients[client].filters_on.remove(agent);
+        }
+    }
+
     /// Removes the filters that have ended; the next pass looks at their agents.
     pub(super) fn expire_filters(&mut self, now: Instant) {
         while let Some((slot, number)) = self.expiries.pop(now) {
