@@ -7,7 +7,7 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | entry | `main`, [`commands`] |
-//! | shells | `master::driver`, `agent::driver`, [`api`], [`containerizer`], [`registrar`], `executor::driver`, [`files`], [`frameworks`] |
+//! | shells | `master::driver`, `agent::driver`, [`api`], [`containerizer`], [`fetcher`], [`registrar`], `executor::driver`, [`files`], [`frameworks`] |
 //! | toolkit | [`flags`], [`runtime`], [`telemetry`] |
 //! | machines (core) | [`master`], [`agent`], [`executor`] |
 //! | rules (core) | [`allocator`], [`registry`], [`validation`] |
@@ -35,6 +35,7 @@ pub mod telemetry;
 
 pub mod api;
 pub mod containerizer;
+pub mod fetcher;
 pub mod files;
 pub mod frameworks;
 pub mod registrar;

@@ -8,6 +8,7 @@ fn main() -> ExitCode {
         Some(name) if name == "executor" || name == "launch" => {
             return mesosd::executor::supervisor::main();
         }
+        Some(name) if name == "fetch" => return mesosd::fetcher::main(),
         Some(_) | None => {}
     }
     ExitCode::SUCCESS
