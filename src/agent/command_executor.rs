@@ -16,6 +16,10 @@ const SHUTDOWN_MARGIN: Duration = Duration::from_millis(1100);
 /// Longest part of a command in the executor's name, in characters.
 const COMMAND_MAX: usize = 15;
 
+#[expect(
+    deprecated,
+    reason = "Mesos' web UI and `/state` readers still show an executor's source"
+)]
 /// Describes the command executor of `task`: executor id = task id, a name that shows the command, a
 /// tenth of a cpu and 32 MB from the task's role.
 pub(super) fn command_executor_info(

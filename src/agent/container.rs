@@ -74,3 +74,40 @@ pub struct Limitation {
     /// What was exceeded, as `TaskResourceLimitation.resources` carries it.
     pub resources: Vec<v1::Resource>,
 }
+
+/// What a containerizer says about its containers.
+#[derive(Clone, Debug)]
+pub enum ContainerEvent {
+    /// The supervisor runs.
+    Launched {
+        /// Which.
+        container_id: ContainerId,
+        /// The supervisor's process id on the host.
+        pid: u32,
+    },
+    /// The container is gone, or never came to be; the last word about it.
+    Ended {
+        /// Which.
+        container_id: ContainerId,
+        /// How.
+        ended: Ended,
+    },
+}
+
+/// What the agent asks of a containerizer. The calls return at once; what comes of them is told by
+/// [`ContainerEvent`]s. They take effect in the order in which they are made.
+pub trait Containers: std::fmt::Debug + Send + Sync {
+    /// Starts a container; one `Ended` comes in the end, whatever happens.
+    fn launch(&self, config: ContainerConfig);
+
+    /// Changes what a container may use; nothing if it is gone.
+    fn update(
+        &self,
+        container_id: ContainerId,
+        resources: Resources,
+        limits: BTreeMap<String, f64>,
+    );
+
+    /// Kills everything in a container; nothing if it is gone.
+    fn destroy(&self, container_id: ContainerId);
+}

@@ -63,7 +63,7 @@ impl Framework {
 
 /// A framework with this description declared this capability.
 #[must_use]
-pub fn can(info: &v1::FrameworkInfo, wanted: capability::Type) -> bool {
+pub(super) fn can(info: &v1::FrameworkInfo, wanted: capability::Type) -> bool {
     info.capabilities
         .iter()
         .any(|capability| capability.r#type() == wanted)

@@ -16,7 +16,8 @@
 //! | `gc` `recovery` `invariants` | sandboxes' ends, restarts, what always holds |
 //! | `checkpoint/` | durable records, paths of `work_dir` |
 //! | `snapshot` `metrics` | what readers get |
-//! | `handle` | shell: how the API reaches the loop |
+//! | `handle` `driver` `perform` | shell: the loop, what reaches it, its deeds |
+//! | `link` `socket` `fingerprint` | shell: the master, built-in executors, the host |
 
 /// True when a test has planted this bug into the core; always false without `testing`.
 #[cfg(feature = "testing")]
@@ -41,21 +42,26 @@ mod config;
 mod container;
 mod core;
 mod dispatch;
+mod driver;
 mod effect;
 mod environment;
 mod event;
 mod executor;
 mod executors;
+pub mod fingerprint;
 mod framework;
 mod gc;
 mod handle;
 mod invariants;
 mod kill;
 mod launch;
+mod link;
 mod metrics;
+mod perform;
 mod recovery;
 mod registration;
 mod snapshot;
+mod socket;
 mod status_updates;
 mod task;
 mod timer;
@@ -64,13 +70,18 @@ mod update_stream;
 pub use self::core::Agent;
 pub use call::{CallRefused, ExecutorCall, ParsedCall, Subscription};
 pub use config::{AgentConfig, Timing};
-pub use container::{ContainerConfig, ContainerKind, Ended, Limitation};
+pub use container::{
+    ContainerConfig, ContainerEvent, ContainerKind, Containers, Ended, Limitation,
+};
+pub use driver::{AgentError, AgentParts, Running, start};
 pub use effect::{Effect, Effects, Reply};
 pub use event::Event;
 pub use executor::{Ending, Executor, ExecutorStatus, Held};
 pub use framework::{Framework, FrameworkStatus};
 pub use handle::Handle;
 pub use metrics::Counters;
+pub use perform::Exit;
 pub use snapshot::Snapshot;
+pub use socket::SocketError;
 pub use task::{Stage, Task, is_terminal};
 pub use timer::TimerKey;

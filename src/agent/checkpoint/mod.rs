@@ -2,11 +2,14 @@
 //! state of a restarted agent. `journal` is the shell that owns the file.
 
 mod fold;
+mod format;
+mod journal;
 mod paths;
 mod record;
 
 pub use fold::{
     Checkpointed, CheckpointedAgent, CheckpointedExecutor, CheckpointedTask, CheckpointedUpdates,
 };
+pub use journal::{Journal, JournalError};
 pub use paths::Paths;
 pub use record::{CheckpointToken, Durability, Record};

@@ -1,0 +1,198 @@
+//! Records as bytes: `length (4, little endian) | crc32 (4) | JournalRecord`. A pure codec.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+
+use crate::base::{ContainerId, ExecutorId, FrameworkId, TaskId, Uuid};
+use crate::proto::link::{JournalRecord, journal_record as wire};
+use crate::proto::{decode, v1};
+
+use super::record::Record;
+
+/// First bytes of a journal.
+pub(super) const MAGIC: &[u8] = b"mesosd agent journal 1\n";
+/// Longest record that is believed; a larger length is damage.
+const RECORD_MAX: usize = 64 << 20;
+const HEADER: usize = 8;
+
+/// Why reading stopped before the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// The last record is incomplete: the agent or the machine ended while it was written.
+    Torn,
+    /// A record is whole but wrong.
+    Corrupt,
+}
+
+/// Appends one record to `bytes`.
+pub(super) fn encode(record: &Record, bytes: &mut Vec<u8>) {
+    let body = to_wire(record).encode_to_vec();
+    let length = u32::try_from(body.len()).expect("records are far below four gigabytes");
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(&checksum(&body).to_le_bytes());
+    bytes.extend_from_slice(&body);
+}
+
+/// Reads the first record of `bytes`: the record (`None` for a kind that this version does not know) and
+/// its length. `Ok(None)` at the end.
+///
+/// # Errors
+///
+/// [`Damage`] when no record can be read here.
+pub(super) fn decode_next(bytes: &[u8]) -> Result<Option<(Option<Record>, usize)>, Damage> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let Some((header, rest)) = bytes.split_at_checked(HEADER) else {
+        return Err(Damage::Torn);
+    };
+    let number = |part: &[u8]| part.try_into().map(u32::from_le_bytes);
+    let (Ok(length), Ok(expected)) = (number(&header[..4]), number(&header[4..])) else {
+        return Err(Damage::Corrupt);
+    };
+    let length = usize::try_from(length).map_err(|_| Damage::Corrupt)?;
+    if length > RECORD_MAX {
+        return Err(Damage::Corrupt);
+    }
+    let body = rest.get(..length).ok_or(Damage::Torn)?;
+    if checksum(body) != expected {
+        let last = rest.len() == length;
+        return Err(if last { Damage::Torn } else { Damage::Corrupt });
+    }
+    let message: JournalRecord = decode(body).map_err(|_| Damage::Corrupt)?;
+    Ok(Some((from_wire(message), HEADER + length)))
+}
+
+fn checksum(body: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(body);
+    crc.sum()
+}
+
+fn to_wire(record: &Record) -> JournalRecord {
+    let record = match record {
+        Record::Agent {
+            info,
+            boot_id,
+            epoch,
+        } => wire::Record::Agent(wire::Agent {
+            info: (**info).clone(),
+            boot_id: boot_id.clone(),
+            epoch: *epoch,
+        }),
+        Record::AgentRemoved => wire::Record::AgentRemoved(wire::AgentRemoved {}),
+        Record::Framework { info } => wire::Record::Framework(wire::Framework {
+            info: (**info).clone(),
+        }),
+        Record::FrameworkEnded { framework_id } => {
+            wire::Record::FrameworkEnded(wire::FrameworkEnded {
+                framework_id: framework_id.into(),
+            })
+        }
+        Record::Executor {
+            framework_id,
+            info,
+            container_id,
+            command_executor,
+        } => wire::Record::Executor(wire::Executor {
+            framework_id: framework_id.into(),
+            info: (**info).clone(),
+            container_id: container_id.to_string(),
+            command_executor: *command_executor,
+        }),
+        Record::Launched { container_id, pid } => wire::Record::Launched(wire::Launched {
+            container_id: container_id.to_string(),
+            pid: *pid,
+        }),
+        Record::ExecutorEnded {
+            framework_id,
+            executor_id,
+            container_id,
+        } => wire::Record::ExecutorEnded(wire::ExecutorEnded {
+            framework_id: framework_id.into(),
+            executor_id: executor_id.into(),
+            container_id: container_id.to_string(),
+        }),
+        Record::Task {
+            framework_id,
+            executor_id,
+            task,
+        } => wire::Record::Task(wire::Task {
+            framework_id: framework_id.into(),
+            executor_id: executor_id.into(),
+            task: (**task).clone(),
+        }),
+        Record::Update {
+            framework_id,
+            executor_id,
+            status,
+        } => wire::Record::Update(wire::Update {
+            framework_id: framework_id.into(),
+            executor_id: executor_id.as_ref().map(Into::into),
+            status: (**status).clone(),
+        }),
+        Record::Acknowledged {
+            framework_id,
+            task_id,
+            uuid,
+        } => wire::Record::Acknowledged(wire::Acknowledged {
+            framework_id: framework_id.into(),
+            task_id: task_id.into(),
+            uuid: uuid.0.to_vec(),
+        }),
+    };
+    JournalRecord {
+        record: Some(record),
+    }
+}
+
+/// Ids were checked before they were written: they are taken as they are.
+fn from_wire(message: JournalRecord) -> Option<Record> {
+    let framework = |id: v1::FrameworkId| FrameworkId::new(id.value);
+    let executor = |id: v1::ExecutorId| ExecutorId::new(id.value);
+    Some(match message.record? {
+        wire::Record::Agent(agent) => Record::Agent {
+            info: Arc::new(agent.info),
+            boot_id: agent.boot_id,
+            epoch: agent.epoch,
+        },
+        wire::Record::AgentRemoved(_) => Record::AgentRemoved,
+        wire::Record::Framework(framework) => Record::Framework {
+            info: Arc::new(framework.info),
+        },
+        wire::Record::FrameworkEnded(ended) => Record::FrameworkEnded {
+            framework_id: framework(ended.framework_id),
+        },
+        wire::Record::Executor(run) => Record::Executor {
+            framework_id: framework(run.framework_id),
+            info: Arc::new(run.info),
+            container_id: ContainerId::new(run.container_id),
+            command_executor: run.command_executor,
+        },
+        wire::Record::Launched(launched) => Record::Launched {
+            container_id: ContainerId::new(launched.container_id),
+            pid: launched.pid,
+        },
+        wire::Record::ExecutorEnded(ended) => Record::ExecutorEnded {
+            framework_id: framework(ended.framework_id),
+            executor_id: executor(ended.executor_id),
+            container_id: ContainerId::new(ended.container_id),
+        },
+        wire::Record::Task(task) => Record::Task {
+            framework_id: framework(task.framework_id),
+            executor_id: executor(task.executor_id),
+            task: Arc::new(task.task),
+        },
+        wire::Record::Update(update) => Record::Update {
+            framework_id: framework(update.framework_id),
+            executor_id: update.executor_id.map(executor),
+            status: Arc::new(update.status),
+        },
+        wire::Record::Acknowledged(acknowledged) => Record::Acknowledged {
+            framework_id: framework(acknowledged.framework_id),
+            task_id: TaskId::new(acknowledged.task_id.value),
+            uuid: Uuid::from_slice(&acknowledged.uuid)?,
+        },
+    })
+}

@@ -1,0 +1,253 @@
+//! Shell: the file `meta/journal`: read at the start, appended to by a thread of its own.
+//!
+//! Writes are grouped: what has queued up while the disk was busy goes out in one write and, if any of
+//! it must outlive the power, one `fdatasync`. A journal that has grown is replaced by a shorter one
+//! that says the same.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::fold::Checkpointed;
+use super::format::{Damage, MAGIC, decode_next, encode};
+use super::paths::Paths;
+use super::record::{CheckpointToken, Durability, Record};
+
+/// Records that may wait for the disk; more make the agent's loop wait.
+const QUEUE_MAX: usize = 4096;
+/// Records written at once.
+const BATCH_MAX: usize = 1024;
+/// A journal is not shortened before it has grown by so many bytes, and to twice its size.
+const GROWTH_MIN: u64 = 4 << 20;
+
+/// Why the agent's own folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// A file operation failed.
+    #[error("--work_dir: cannot {verb} {path}: {source}", path = path.display())]
+    Io {
+        /// What was tried.
+        verb: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another agent lives there.
+    #[error("--work_dir: {path} is in use by another agent", path = .0.display())]
+    InUse(PathBuf),
+    /// The file is something else.
+    #[error(
+        "--work_dir: {path} is not an agent's journal; move it away to start as a new agent",
+        path = .0.display()
+    )]
+    Foreign(PathBuf),
+}
+
+/// The answer to one write.
+pub(super) type Answer = (CheckpointToken, Result<(), String>);
+
+/// The writing side of a journal; dropping it ends its thread after what was queued.
+#[derive(Debug)]
+pub struct Journal {
+    queue: mpsc::SyncSender<(CheckpointToken, Record)>,
+}
+
+impl Journal {
+    /// Opens the journal below `work_dir`, which is created if need be, and reads what it says.
+    /// `answer` is called from the journal's thread once per record, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when the folder cannot be used, says which file and why.
+    pub fn open(
+        paths: &Paths,
+        answer: impl Fn(Answer) + Send + 'static,
+    ) -> Result<(Self, Checkpointed), JournalError> {
+        let meta = paths.meta();
+        fs::create_dir_all(&meta).map_err(failed("create", &meta))?;
+        let lock = lock(&meta.join("lock"))?;
+        let path = paths.journal();
+        let state = read(&path)?;
+        let file = rewrite(&path, &state)?;
+        let (queue, records) = mpsc::sync_channel(QUEUE_MAX);
+        let mut writer = Writer {
+            path,
+            file,
+            state: state.clone(),
+            size: 0,
+            floor: 0,
+            _lock: lock,
+        };
+        writer.measure();
+        thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || writer.run(&records, &answer))
+            .map_err(failed("start the thread for", &meta))?;
+        Ok((Self { queue }, state))
+    }
+
+    /// Queues a record; waits when very many are queued.
+    pub fn write(&self, token: CheckpointToken, record: Record) {
+        self.queue
+            .send((token, record))
+            .expect("the journal's thread ends only after this side is dropped");
+    }
+}
+
+struct Writer {
+    path: PathBuf,
+    file: File,
+    /// What the journal says, for a shorter one.
+    state: Checkpointed,
+    size: u64,
+    /// Size after the last rewrite.
+    floor: u64,
+    _lock: Flock<File>,
+}
+
+impl Writer {
+    fn run(
+        &mut self,
+        records: &mpsc::Receiver<(CheckpointToken, Record)>,
+        answer: &dyn Fn(Answer),
+    ) {
+        while let Ok(first) = records.recv() {
+            let mut batch = vec![first];
+            while batch.len() < BATCH_MAX {
+                match records.try_recv() {
+                    Ok(next) => batch.push(next),
+                    Err(_) => break,
+                }
+            }
+            let result = self.append(&batch).map_err(|error| error.to_string());
+            for (token, _) in batch {
+                answer((token, result.clone()));
+            }
+        }
+    }
+
+    fn append(&mut self, batch: &[(CheckpointToken, Record)]) -> Result<(), JournalError> {
+        let mut bytes = Vec::new();
+        for (_, record) in batch {
+            encode(record, &mut bytes);
+            self.state.apply(record);
+        }
+        self.file
+            .write_all(&bytes)
+            .map_err(failed("write", &self.path))?;
+        let power = batch
+            .iter()
+            .any(|(_, record)| record.durability() == Durability::Power);
+        if power {
+            self.file.sync_data().map_err(failed("flush", &self.path))?;
+        }
+        self.size += bytes.len() as u64;
+        if self.size > GROWTH_MIN + 2 * self.floor {
+            self.file = rewrite(&self.path, &self.state)?;
+            self.measure();
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self) {
+        self.floor = self.file.metadata().map_or(0, |metadata| metadata.len());
+        self.size = self.floor;
+    }
+}
+
+fn lock(path: &Path) -> Result<Flock<File>, JournalError> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(failed("create", path))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+            let folder = path.parent().unwrap_or(path).to_owned();
+            Err(JournalError::InUse(folder))
+        }
+        Err((_, errno)) => Err(failed("lock", path)(errno.into())),
+    }
+}
+
+/// Everything that can be read; damage ends the reading and is counted, unless it is a torn end.
+fn read(path: &Path) -> Result<Checkpointed, JournalError> {
+    let mut state = Checkpointed::default();
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(state),
+        Err(error) => return Err(failed("read", path)(error)),
+    };
+    let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
+        return match bytes.is_empty() {
+            true => Ok(state),
+            false => Err(JournalError::Foreign(path.to_owned())),
+        };
+    };
+    loop {
+        match decode_next(rest) {
+            Ok(None) => return Ok(state),
+            Ok(Some((record, length))) => {
+                match record {
+                    Some(record) => state.apply(&record),
+                    None => state.errors += 1,
+                }
+                rest = &rest[length..];
+            }
+            Err(damage) => {
+                let lost = rest.len();
+                if damage == Damage::Torn {
+                    tracing::warn!(lost, "the last record of the agent's journal is torn");
+                } else {
+                    state.errors += 1;
+                    tracing::error!(lost, "the agent's journal is damaged, its end is lost");
+                    keep_damaged(path);
+                }
+                return Ok(state);
+            }
+        }
+    }
+}
+
+/// Keeps a damaged journal for people to look at.
+fn keep_damaged(path: &Path) {
+    let kept = path.with_extension("damaged");
+    if let Err(error) = fs::copy(path, &kept) {
+        tracing::warn!(%error, path = %kept.display(), "cannot keep the damaged journal");
+    }
+}
+
+/// Replaces the journal by the shortest one that says the same, and opens it for appending.
+fn rewrite(path: &Path, state: &Checkpointed) -> Result<File, JournalError> {
+    let mut bytes = MAGIC.to_vec();
+    for record in state.records() {
+        encode(&record, &mut bytes);
+    }
+    let fresh = path.with_extension("new");
+    let mut file = File::create(&fresh).map_err(failed("create", &fresh))?;
+    file.write_all(&bytes).map_err(failed("write", &fresh))?;
+    file.sync_data().map_err(failed("flush", &fresh))?;
+    fs::rename(&fresh, path).map_err(failed("replace", path))?;
+    if let Some(folder) = path.parent() {
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed("flush", folder))?;
+    }
+    Ok(file)
+}
+
+fn failed(verb: &'static str, path: &Path) -> impl Fn(io::Error) -> JournalError {
+    let path = path.to_owned();
+    move |source| JournalError::Io {
+        verb,
+        path: path.clone(),
+        source,
+    }
+}

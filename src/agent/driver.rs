@@ -1,0 +1,255 @@
+//! Shell: the agent's only loop: receive, step, perform.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::base::{ConnectionId, RequestId};
+use crate::runtime::{SystemClock, TimerTable};
+
+use super::checkpoint::{Journal, JournalError, Paths};
+use super::config::AgentConfig;
+use super::container::{ContainerEvent, Containers};
+use super::core::Agent;
+use super::effect::Effects;
+use super::event::Event;
+use super::handle::{Handle, INPUTS_MAX, Input};
+use super::link::{self, LinkClient, LinkEvent};
+use super::perform::{Exit, World};
+use super::socket::{self, SocketError};
+
+/// What an agent is made of.
+#[derive(Debug)]
+pub struct AgentParts {
+    /// The core's values.
+    pub config: AgentConfig,
+    /// Where the executors' socket goes (`--runtime_dir`).
+    pub runtime_dir: PathBuf,
+    /// The leading master's `host:port`; `None` while nobody leads. It may change.
+    pub masters: watch::Receiver<Option<String>>,
+    /// What runs containers.
+    pub containers: Arc<dyn Containers>,
+    /// What it says about them.
+    pub container_events: mpsc::Receiver<ContainerEvent>,
+}
+
+/// Why an agent cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// `work_dir` cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// `runtime_dir` cannot be used.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Running {
+    /// How to talk to it.
+    pub handle: Handle,
+    /// Ends with the agent.
+    pub ended: JoinHandle<Exit>,
+    /// The executors' socket.
+    pub socket: PathBuf,
+}
+
+/// Reads `work_dir`, opens the executors' socket and starts the loop and the link to the master. Needs a
+/// tokio runtime.
+///
+/// # Errors
+///
+/// [`AgentError`] when `work_dir` or `runtime_dir` cannot be used, in words for the operator.
+pub fn start(parts: AgentParts) -> Result<Running, AgentError> {
+    let (answers, answered) = mpsc::unbounded_channel();
+    let journal_answers = answers.clone();
+    let paths = Paths::new(parts.config.work_dir.clone());
+    let (journal, checkpointed) = Journal::open(&paths, move |(token, result)| {
+        // A closed queue means that the agent has ended.
+        drop(journal_answers.send(Event::Checkpointed { token, result }));
+    })?;
+    let socket = parts.runtime_dir.join("executor.sock");
+    let listener = socket::listen(&socket)?;
+
+    let (inputs_sender, inputs) = mpsc::channel(INPUTS_MAX);
+    let handle = Handle::new(inputs_sender);
+    let numbers = Arc::new(AtomicU64::new(1));
+    let (link_sender, link_events) = link::channel();
+    let seed = parts.config.seed;
+    let client = LinkClient::new(parts.masters, link_sender, Arc::clone(&numbers), seed);
+    let agent = Agent::new(parts.config, checkpointed, SystemClock.now());
+    let driver = Driver {
+        agent,
+        world: World {
+            work_dir: paths.work_dir().to_owned(),
+            link: None,
+            executors: std::collections::BTreeMap::new(),
+            replies: std::collections::BTreeMap::new(),
+            timers: TimerTable::new(),
+            containers: parts.containers,
+            journal,
+            answers,
+            exit: None,
+        },
+        effects: Effects::new(),
+        inputs,
+        link_events,
+        container_events: parts.container_events,
+        answered,
+        numbers,
+    };
+    let executors = socket::serve(listener, handle.clone());
+    let ended = tokio::spawn(async move {
+        tokio::select! {
+            exit = driver.run() => exit,
+            () = executors => unreachable!("the socket is served for ever"),
+            () = client.run() => unreachable!("the loop still listens to the link"),
+        }
+    });
+    Ok(Running {
+        handle,
+        ended,
+        socket,
+    })
+}
+
+struct Driver {
+    agent: Agent,
+    world: World,
+    effects: Effects,
+    inputs: mpsc::Receiver<Input>,
+    link_events: mpsc::Receiver<LinkEvent>,
+    container_events: mpsc::Receiver<ContainerEvent>,
+    answered: mpsc::UnboundedReceiver<Event>,
+    numbers: Arc<AtomicU64>,
+}
+
+impl Driver {
+    async fn run(mut self) -> Exit {
+        self.agent.start(SystemClock.now(), &mut self.effects);
+        self.perform();
+        loop {
+            if let Some(exit) = self.world.exit.take() {
+                return exit;
+            }
+            let deadline = self.world.timers.next_deadline();
+            tokio::select! {
+                Some(event) = self.answered.recv() => self.step(event),
+                Some(event) = self.container_events.recv() => self.step(container_event(event)),
+                Some(event) = self.link_events.recv() => self.link_event(event),
+                Some(input) = self.inputs.recv() => self.input(input),
+                () = SystemClock.sleep_until(deadline) => self.fire_timers(),
+            }
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        self.agent.step(SystemClock.now(), event, &mut self.effects);
+        self.perform();
+    }
+
+    /// Performs until nothing follows. Each round ends connections, of which there are finitely many.
+    fn perform(&mut self) {
+        loop {
+            let consequences = self.world.perform(&mut self.effects);
+            if consequences.is_empty() {
+                return;
+            }
+            for event in consequences {
+                self.agent.step(SystemClock.now(), event, &mut self.effects);
+            }
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        let now = SystemClock.now().mono;
+        while let Some(key) = self.world.timers.pop_due(now) {
+            self.step(Event::TimerFired(key));
+        }
+    }
+
+    fn link_event(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Connected {
+                connection,
+                outgoing,
+            } => {
+                self.world.link = Some(outgoing);
+                self.step(Event::MasterConnected { connection });
+            }
+            LinkEvent::Message {
+                connection,
+                message,
+            } => match message.message {
+                Some(message) => self.step(Event::MasterMessage {
+                    connection,
+                    message: Box::new(message),
+                }),
+                None => tracing::debug!("skipped a message of a newer master"),
+            },
+            LinkEvent::Disconnected { connection } => {
+                let current = self.world.link.as_ref();
+                if current.is_some_and(|link| link.connection == connection) {
+                    self.world.link = None;
+                }
+                self.step(Event::MasterDisconnected { connection });
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        match input {
+            Input::Event(event) => self.step(event),
+            Input::Subscribe {
+                subscription,
+                container,
+                events,
+                connection: answer,
+            } => {
+                let connection = ConnectionId(self.number());
+                if answer.send(connection).is_err() {
+                    return;
+                }
+                self.world.executors.insert(connection, events);
+                self.step(Event::ExecutorSubscribed {
+                    connection,
+                    framework_id: subscription.framework_id,
+                    executor_id: subscription.executor_id,
+                    unacknowledged_tasks: subscription.unacknowledged_tasks,
+                    unacknowledged_updates: subscription.unacknowledged_updates,
+                    container,
+                });
+            }
+            request @ (Input::Call { .. } | Input::Snapshot { .. }) => {
+                let number = RequestId(self.number());
+                if let Some((event, reply)) = request.into_request(number) {
+                    self.world.replies.insert(number, reply);
+                    self.step(event);
+                }
+            }
+        }
+    }
+
+    fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+fn container_event(event: ContainerEvent) -> Event {
+    match event {
+        ContainerEvent::Launched { container_id, pid } => {
+            Event::ContainerLaunched { container_id, pid }
+        }
+        ContainerEvent::Ended {
+            container_id,
+            ended,
+        } => Event::ContainerEnded {
+            container_id,
+            ended: Box::new(ended),
+        },
+    }
+}
