@@ -1,6 +1,6 @@
 //! A bag of resources: amounts of the same thing are one entry.
 
-use super::Resource;
+use super::{Resource, Value};
 
 /// Resources in canonical order: sorted, equal things summed, nothing empty. Sums of ranges and
 /// sets are unions. Meant for the handful of entries that an agent, offer or task has.
@@ -33,22 +33,15 @@ impl Resources {
         self.items.is_empty()
     }
 
-    /// The entries that have the same key as `item`.
-    fn same_key(&self, item: &Resource) -> std::ops::Range<usize> {
-        let from = self
+    /// The first entry that `item` adds to or takes from, or where it would be put.
+    fn find(&self, item: &Resource) -> Result<usize, usize> {
+        let at = self
             .items
-            .partition_point(|have| have.cmp_key(item).is_lt());
-        let same = self.items[from..]
-            .iter()
-            .take_while(|have| have.cmp_key(item).is_eq())
-            .count();
-        from..from + same
-    }
-
-    /// The entry that `item` adds to or takes from: same key and, if indivisible, same value.
-    fn matching(&self, item: &Resource) -> Option<usize> {
-        self.same_key(item)
-            .find(|at| item.is_divisible() || self.items[*at].value == item.value)
+            .partition_point(|have| have.cmp_slot(item).is_lt());
+        match self.items.get(at) {
+            Some(have) if have.cmp_slot(item).is_eq() => Ok(at),
+            _ => Err(at),
+        }
     }
 
     /// Adds one resource.
@@ -56,23 +49,13 @@ impl Resources {
         if item.value.is_empty() {
             return;
         }
-        let same = self.same_key(&item);
-        if item.is_divisible() {
-            match self.items.get_mut(same.start) {
-                Some(have) if !same.is_empty() => have.value.add(&item.value),
-                _ => self.items.insert(same.start, item),
-            }
-            return;
-        }
-        let at = same
-            .clone()
-            .find(|at| self.items[*at].value >= item.value)
-            .unwrap_or(same.end);
-        match self.items.get_mut(at) {
-            Some(have) if item.is_shared() && at < same.end && have.value == item.value => {
+        match self.find(&item) {
+            Ok(at) if item.is_divisible() => self.items[at].value.add(&item.value),
+            Ok(at) if item.is_shared() => {
+                let have = &mut self.items[at];
                 have.copies = have.copies.saturating_add(item.copies);
             }
-            _ => self.items.insert(at, item),
+            Ok(at) | Err(at) => self.items.insert(at, item),
         }
     }
 
@@ -89,7 +72,7 @@ impl Resources {
 
     /// Takes one resource away, down to nothing. What is not there changes nothing.
     pub fn subtract(&mut self, item: &Resource) {
-        let Some(at) = self.matching(item) else {
+        let Ok(at) = self.find(item) else {
             return;
         };
         let have = &mut self.items[at];
@@ -115,36 +98,34 @@ impl Resources {
     /// True when all of `other` is here.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
-        let mut previous: Option<(usize, &Resource)> = None;
+        // Equal pieces that cannot be divided nor shared are entries of their own: the second one
+        // needs a second entry here.
+        let mut twins = 0;
+        let mut previous: Option<&Resource> = None;
         other.items.iter().all(|item| {
-            let Some(mut at) = self.matching(item) else {
-                return false;
+            twins = match previous {
+                Some(last) if last.cmp_slot(item).is_eq() => twins + 1,
+                _ => 0,
             };
-            if item.is_divisible() {
-                return self.items[at].value.contains(&item.value);
-            }
-            // Equal indivisible pieces that are not shared are entries of their own.
-            if let Some((last, twin)) = previous
-                && last >= at
-                && twin == item
-            {
-                at = last + 1;
-            }
-            previous = Some((at, item));
-            self.items.get(at).is_some_and(|have| {
-                have.cmp_key(item).is_eq() && have.value == item.value && have.copies >= item.copies
-            })
+            previous = Some(item);
+            self.find(item)
+                .is_ok_and(|at| self.covers_at(at + twins, item))
         })
     }
 
     /// True when all of `item` is here.
     #[must_use]
     pub fn contains_one(&self, item: &Resource) -> bool {
-        item.value.is_empty()
-            || self.matching(item).is_some_and(|at| {
-                let have = &self.items[at];
-                have.value.contains(&item.value) && have.copies >= item.copies
-            })
+        item.value.is_empty() || self.find(item).is_ok_and(|at| self.covers_at(at, item))
+    }
+
+    /// True when the entry at this place is the same thing as `item` and not less.
+    fn covers_at(&self, at: usize, item: &Resource) -> bool {
+        self.items.get(at).is_some_and(|have| {
+            have.cmp_slot(item).is_eq()
+                && have.value.contains(&item.value)
+                && have.copies >= item.copies
+        })
     }
 
     /// `self - other`, when `self` contains it.
@@ -170,9 +151,27 @@ impl Resources {
 
 impl FromIterator<Resource> for Resources {
     fn from_iter<I: IntoIterator<Item = Resource>>(items: I) -> Self {
+        let mut items: Vec<Resource> = items.into_iter().collect();
+        items.retain(|item| !item.value.is_empty());
+        items.sort_by(Resource::cmp_slot);
+        if items
+            .windows(2)
+            .all(|pair| pair[0].cmp_slot(&pair[1]).is_lt())
+        {
+            return Self { items };
+        }
+        // Equal things are summed all at once, so that long lists cost no time that matters.
         let mut bag = Self::new();
-        for item in items {
-            bag.add(item);
+        for same in items.chunk_by(|a, b| a.cmp_slot(b).is_eq()) {
+            let first = same[0].clone();
+            if first.is_divisible() {
+                let sum = Value::sum(first.value.kind(), same.iter().map(|item| &item.value));
+                bag.items.push(first.with_value(sum));
+            } else {
+                for item in same {
+                    bag.add(item.clone());
+                }
+            }
         }
         bag
     }

@@ -95,6 +95,15 @@ proptest! {
     }
 
     #[test]
+    fn collecting_is_adding_one_by_one(items in prop::collection::vec(resources(1), 0..12)) {
+        let mut bag = Resources::new();
+        for item in &items {
+            bag.add(item.clone());
+        }
+        prop_assert_eq!(Resources::from_iter(items), bag);
+    }
+
+    #[test]
     fn sums_are_associative(a in bags(1), b in bags(1), c in bags(1)) {
         prop_assert_eq!(&(&a + &b) + &c, &a + &(&b + &c));
     }
@@ -338,6 +347,34 @@ fn volumes_are_taken_whole() {
     let both = &small + &small;
     assert_eq!(both.len(), 2, "unshared pieces are never merged");
     assert!(both.contains(&both) && !small.contains(&both));
+}
+
+#[test]
+fn long_lists_are_read_in_time_and_bounded() {
+    let many = |count: u32| -> Vec<_> {
+        let pieces = (0..count).rev().map(|n| volume("v", false, n % 5_000 + 1));
+        pieces
+            .map(|item| item.to_proto(ReservationForm::Stack))
+            .collect()
+    };
+    let ports = |n: u64| {
+        let ranges = (0..50).map(|at| Range {
+            begin: (n * 50 + at) * 2,
+            end: (n * 50 + at) * 2,
+        });
+        Resource::ports(ranges.collect())
+    };
+    assert_eq!(
+        Resources::from_iter((0..10_000).map(ports)).ports().count(),
+        500_000
+    );
+    let bag = Resources::from_proto(&many(10_000)).unwrap();
+    assert_eq!(bag.len(), 10_000);
+    assert!(bag.contains(&bag));
+    assert_eq!(
+        Resources::from_proto(&many(10_001)),
+        Err(ResourceError::TooManyItems(10_000))
+    );
 }
 
 #[test]

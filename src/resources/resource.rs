@@ -413,9 +413,9 @@ impl Resource {
         self.disk().is_none_or(|disk| !disk.is_exclusive())
     }
 
-    /// Orders by everything but the amount: name, kind, traits, allocated role. Equal means that
-    /// the amounts are of the same thing.
-    pub(super) fn cmp_key(&self, other: &Self) -> Ordering {
+    /// Orders by everything but the amount: name, kind, traits, allocated role. Pieces that cannot
+    /// be divided differ by their amount too. Equal means that one adds to the other.
+    pub(super) fn cmp_slot(&self, other: &Self) -> Ordering {
         let traits = |a: &Option<Arc<Traits>>, b: &Option<Arc<Traits>>| match (a, b) {
             (Some(a), Some(b)) if Arc::ptr_eq(a, b) => Ordering::Equal,
             (a, b) => a.cmp(b),
@@ -425,5 +425,9 @@ impl Resource {
             .then_with(|| self.value.kind().cmp(&other.value.kind()))
             .then_with(|| traits(&self.traits, &other.traits))
             .then_with(|| self.allocated.cmp(&other.allocated))
+            .then_with(|| match self.is_divisible() {
+                true => Ordering::Equal,
+                false => self.value.cmp(&other.value),
+            })
     }
 }

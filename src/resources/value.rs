@@ -135,6 +135,21 @@ impl Value {
         }
     }
 
+    /// The sum of values, leaving out those of another kind.
+    pub(super) fn sum<'a>(kind: Kind, values: impl Iterator<Item = &'a Self>) -> Self {
+        match kind {
+            Kind::Scalar => Self::Scalar(values.filter_map(Self::as_scalar).sum()),
+            Kind::Ranges => {
+                let ranges = values.filter_map(Self::as_ranges);
+                Self::Ranges(ranges.flat_map(Ranges::iter).collect())
+            }
+            Kind::Set => {
+                let items = values.filter_map(Self::as_set).flat_map(Set::iter);
+                Self::Set(items.map(str::to_owned).collect())
+            }
+        }
+    }
+
     /// Adds a value of the same kind; one of another kind changes nothing.
     pub(super) fn add(&mut self, other: &Self) {
         match (self, other) {

@@ -15,6 +15,9 @@ use super::{
     Value, Volume,
 };
 
+/// Most resources of one message's list.
+const MESSAGES_MAX: usize = 10_000;
+
 /// How reservations are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReservationForm {
@@ -29,6 +32,9 @@ pub enum ReservationForm {
 impl Resources {
     /// Reads a message's list; an error names the resource. Empty values are dropped.
     pub fn from_proto(messages: &[v1::Resource]) -> Result<Self, ResourceError> {
+        if messages.len() > MESSAGES_MAX {
+            return Err(ResourceError::TooManyItems(MESSAGES_MAX));
+        }
         messages.iter().map(Resource::from_proto).collect()
     }
 
