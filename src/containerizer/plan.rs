@@ -185,6 +185,8 @@ impl LaunchPlan {
             if libc::fcntl(PLAN_FD, libc::F_GETFD) < 0 {
                 return Err(PlanError::Read(std::io::Error::last_os_error()));
             }
+            // Only supervisor and first process hold the lifeline, nothing that they execute.
+            libc::fcntl(LIFELINE_FD, libc::F_SETFD, libc::FD_CLOEXEC);
             OwnedFd::from_raw_fd(PLAN_FD)
         };
         let mut file = File::from(descriptor);

@@ -1,3 +1,8 @@
-//! Shell: what keeps hold of a container's processes.
+//! Shell: what starts a container's supervisor and keeps hold of its processes.
 
 pub mod posix;
+mod program;
+mod spawn;
+
+pub use program::SealedProgram;
+pub use spawn::{Spawned, spawn};

@@ -24,7 +24,7 @@ pub fn descendants(root: u32) -> Vec<u32> {
 }
 
 /// The children of all threads of `parent`.
-fn children(parent: u32) -> Vec<u32> {
+pub(in crate::containerizer) fn children(parent: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else {
         return Vec::new();
     };

@@ -1,0 +1,320 @@
+//! One container from launch to end: a task of its own, so that containers do not wait for each other.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::cgroups::oom::{MemoryLeaf, OomWatch, OutOfMemory};
+use super::cgroups::{Controller, Level};
+use super::error::LaunchError;
+use super::fetch::FetchRequest;
+use super::isolators::Isolated;
+use super::launch::{Engine, Prepared};
+use super::launcher::{Spawned, posix};
+use super::plan::LauncherKind;
+use super::status;
+use super::supervised::Supervised;
+use crate::agent::{ContainerConfig, Ended, Limitation};
+use crate::executor::exit::Exit;
+use crate::proto::v1;
+
+/// How long a supervisor may take, once its task has been killed, to write down how it ended.
+const STATUS_WAIT: Duration = Duration::from_secs(2);
+/// How often it is looked for.
+const STATUS_LOOK: Duration = Duration::from_millis(5);
+
+/// A container's data that calls from outside reach while it runs.
+pub(super) type SharedIsolated = Arc<Mutex<Isolated>>;
+
+/// What the lifecycle tells the containerizer.
+pub(super) trait Observer: Send + Sync {
+    /// The supervisor runs.
+    fn launched(&self, pid: u32, isolated: SharedIsolated) -> impl Future<Output = ()> + Send;
+}
+
+/// One container.
+#[derive(Debug)]
+pub(super) struct Lifecycle {
+    pub(super) engine: Arc<Engine>,
+    pub(super) config: Arc<ContainerConfig>,
+    /// Becomes true when the container is to be destroyed.
+    pub(super) destroy: watch::Receiver<bool>,
+    /// Bounds how many launches do blocking work at a time.
+    pub(super) launching: Arc<tokio::sync::Semaphore>,
+}
+
+/// A container whose supervisor runs.
+struct Running {
+    supervised: Supervised,
+    oom: Option<OomWatch>,
+    isolated: SharedIsolated,
+    runtime: PathBuf,
+}
+
+impl Lifecycle {
+    /// Runs the container to its end; nothing of it is left then but the sandbox.
+    pub(super) async fn run(mut self, observer: &impl Observer) -> Ended {
+        match self.launch().await {
+            Ok(running) => {
+                let isolated = Arc::clone(&running.isolated);
+                observer.launched(running.supervised.pid, isolated).await;
+                self.watch(running).await
+            }
+            Err(error) => Ended {
+                wait_status: None,
+                reason: None,
+                message: error.to_string(),
+            },
+        }
+    }
+
+    async fn launch(&mut self) -> Result<Running, LaunchError> {
+        let (engine, config) = (Arc::clone(&self.engine), Arc::clone(&self.config));
+        let mut prepared = self.blocking(move || engine.prepare(&config)).await??;
+        let fetched = self.fetch(&prepared).await;
+        if let Err(error) = fetched {
+            self.undo(prepared).await;
+            return Err(error);
+        }
+        let engine = Arc::clone(&self.engine);
+        let (started, prepared) = self
+            .blocking(move || {
+                let started = engine.start(&mut prepared);
+                (started, prepared)
+            })
+            .await?;
+        match self.watched(started, &prepared).await {
+            Ok((supervised, oom)) => Ok(Running {
+                supervised,
+                oom,
+                isolated: Arc::new(Mutex::new(prepared.isolated)),
+                runtime: prepared.plan.runtime,
+            }),
+            Err(error) => {
+                self.undo(prepared).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// What tells of the container's end and of its memory. On failure the supervisor is gone.
+    async fn watched(
+        &self,
+        started: Result<Spawned, LaunchError>,
+        prepared: &Prepared,
+    ) -> Result<(Supervised, Option<OomWatch>), LaunchError> {
+        let supervised = Supervised::new(started?).map_err(LaunchError::Watch)?;
+        match oom_watch(&prepared.isolated) {
+            Ok(oom) => Ok((supervised, oom)),
+            Err(error) => {
+                supervised.kill();
+                supervised.ended().await;
+                supervised.reap();
+                Err(error)
+            }
+        }
+    }
+
+    /// Brings the command's files, if it has any.
+    async fn fetch(&mut self, prepared: &Prepared) -> Result<(), LaunchError> {
+        let uris = &self.config.command.uris;
+        if uris.is_empty() {
+            return Ok(());
+        }
+        let request = FetchRequest {
+            container_id: self.config.container_id.clone(),
+            uris: uris.clone(),
+            sandbox: self.config.sandbox.clone(),
+            user: prepared.plan.user.clone(),
+            program: self.engine.program.path(),
+        };
+        let fetching = self.engine.config.fetcher.fetch(request);
+        tokio::select! {
+            fetched = fetching => Ok(fetched?),
+            () = asked(&mut self.destroy) => Err(LaunchError::Destroyed),
+        }
+    }
+
+    async fn undo(&self, prepared: Prepared) {
+        let (engine, config) = (Arc::clone(&self.engine), Arc::clone(&self.config));
+        let undone = tokio::task::spawn_blocking(move || {
+            let timeout = engine.config.destroy_timeout;
+            engine.clean(&config, prepared.isolated.tree.as_ref(), timeout);
+        });
+        if let Err(error) = undone.await {
+            tracing::error!(container = %self.config.container_id, %error, "clean-up was cut off");
+        }
+    }
+
+    /// Runs `work` on a blocking thread, when its turn has come.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, LaunchError> {
+        let turn = self.launching.acquire().await;
+        let done = tokio::task::spawn_blocking(work).await;
+        drop(turn);
+        done.map_err(|_| LaunchError::Destroyed)
+    }
+
+    /// From launch to end.
+    async fn watch(mut self, running: Running) -> Ended {
+        let Running {
+            supervised,
+            mut oom,
+            isolated,
+            runtime,
+        } = running;
+        let mut limit = None;
+        tokio::select! {
+            () = supervised.ended() => {}
+            found = killed(&mut oom) => {
+                tracing::info!(container = %self.config.container_id, %found, "destroying");
+                limit = Some(found);
+                self.kill(&supervised, &isolated, &runtime).await;
+            }
+            () = asked(&mut self.destroy) => self.kill(&supervised, &isolated, &runtime).await,
+        }
+        supervised.ended().await;
+        let supervisor_status = supervised.reap();
+        let timeout = self.engine.config.destroy_timeout;
+        if self.engine.launcher == LauncherKind::Posix
+            && !supervised.first_process_gone(timeout).await
+        {
+            tracing::error!(container = %self.config.container_id, "processes remain");
+        }
+        let (engine, config) = (Arc::clone(&self.engine), Arc::clone(&self.config));
+        let ending = tokio::task::spawn_blocking(move || {
+            let wait_status = status::read(&runtime);
+            let isolated = lock(&isolated);
+            let limit = limit.or_else(|| memory_leaf(&isolated)?.killed().ok()?);
+            engine.clean(&config, isolated.tree.as_ref(), timeout);
+            (wait_status, limit)
+        });
+        match ending.await {
+            Ok((wait_status, limit)) => ended(wait_status, limit, supervisor_status),
+            Err(error) => Ended {
+                message: format!("the container's clean-up was cut off: {error}"),
+                ..Ended::default()
+            },
+        }
+    }
+
+    /// Kills the task first, so that its supervisor can write down how it ended, then the rest.
+    async fn kill(&self, supervised: &Supervised, isolated: &SharedIsolated, runtime: &Path) {
+        let (shared, pid) = (Arc::clone(isolated), supervised.pid);
+        let container = &self.config.container_id;
+        let killed = tokio::task::spawn_blocking(move || match &lock(&shared).tree {
+            Some(tree) => tree.kill(Level::Task).map_err(|error| error.to_string()),
+            None => {
+                kill_below_first_process(pid);
+                Ok(())
+            }
+        });
+        match killed.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%container, %error, "cannot kill the task"),
+            Err(error) => tracing::warn!(%container, %error, "killing was cut off"),
+        }
+        tokio::select! {
+            () = supervised.ended() => {}
+            () = written(runtime) => {}
+            () = tokio::time::sleep(STATUS_WAIT) => {}
+        }
+        supervised.kill();
+    }
+}
+
+/// Waits for a status in `runtime`. A supervisor whose task never ran writes none.
+async fn written(runtime: &Path) {
+    let path = runtime.join("status");
+    let mut looks = tokio::time::interval(STATUS_LOOK);
+    loop {
+        looks.tick().await;
+        if tokio::fs::try_exists(&path).await.unwrap_or(true) {
+            return;
+        }
+    }
+}
+
+/// Kills the task, not the first process between it and the supervisor: that one reports its end.
+fn kill_below_first_process(supervisor: u32) {
+    for first in posix::children(supervisor) {
+        posix::kill_descendants(first);
+    }
+}
+
+/// Waits until the container is to be destroyed.
+async fn asked(destroy: &mut watch::Receiver<bool>) {
+    // The sender goes away with the containerizer itself: then everything is to be destroyed.
+    let _gone = destroy.wait_for(|asked| *asked).await;
+}
+
+async fn killed(oom: &mut Option<OomWatch>) -> OutOfMemory {
+    match oom {
+        Some(watch) => watch.killed().await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) fn lock(isolated: &Mutex<Isolated>) -> std::sync::MutexGuard<'_, Isolated> {
+    isolated.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn memory_leaf(isolated: &Isolated) -> Option<MemoryLeaf> {
+    let tree = isolated.tree.as_ref()?;
+    let (version, path) = tree.directory(Controller::Memory, Level::Task)?;
+    Some(MemoryLeaf::new(version, path))
+}
+
+fn oom_watch(isolated: &Isolated) -> Result<Option<OomWatch>, LaunchError> {
+    match memory_leaf(isolated) {
+        Some(leaf) => Ok(Some(leaf.watch()?)),
+        None => Ok(None),
+    }
+}
+
+/// What the agent is told.
+fn ended(
+    wait_status: Result<Option<i32>, status::StatusError>,
+    limit: Option<OutOfMemory>,
+    supervisor: Option<i32>,
+) -> Ended {
+    let (wait_status, unread) = match wait_status {
+        Ok(found) => (found, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let reason = limit.map(|limit| Limitation {
+        reason: v1::task_status::Reason::ContainerLimitationMemory,
+        message: limit.to_string(),
+        resources: vec![memory_resource(limit.used)],
+    });
+    let message = match (&reason, wait_status, unread) {
+        (Some(reason), _, _) => reason.message.clone(),
+        (None, Some(status), _) => Exit::from_wait_status(status).to_string(),
+        (None, None, Some(unread)) => unread,
+        (None, None, None) => match supervisor.map(Exit::from_wait_status) {
+            Some(exit) => format!("The supervisor ended without recording a status ({exit})"),
+            None => "The supervisor ended without recording a status".to_owned(),
+        },
+    };
+    Ended {
+        wait_status,
+        reason,
+        message,
+    }
+}
+
+/// `mem` in megabytes, as limitations carry it.
+fn memory_resource(bytes: u64) -> v1::Resource {
+    v1::Resource {
+        name: "mem".to_owned(),
+        r#type: v1::value::Type::Scalar.into(),
+        scalar: Some(v1::value::Scalar {
+            value: bytes as f64 / f64::from(1 << 20),
+        }),
+        ..v1::Resource::default()
+    }
+}

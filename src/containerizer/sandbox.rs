@@ -1,0 +1,107 @@
+//! The sandbox: a directory of the task's user with the files `stdout` and `stderr`.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::plan::PlannedUser;
+
+/// Mode of a sandbox: its user and group only.
+const SANDBOX_MODE: u32 = 0o750;
+/// Mode of `stdout` and `stderr`.
+const OUTPUT_MODE: u32 = 0o644;
+
+/// Why a sandbox could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make {path}: {cause}")]
+pub struct SandboxError {
+    path: PathBuf,
+    cause: io::Error,
+}
+
+/// The open output files of a container.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub(super) stdout: File,
+    pub(super) stderr: File,
+}
+
+/// Makes the sandbox, which must not be anything but a directory, and its output files.
+pub(super) fn create(sandbox: &Path, user: Option<&PlannedUser>) -> Result<Output, SandboxError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |cause| SandboxError { path, cause }
+    };
+    if let Some(parent) = sandbox.parent() {
+        fs::create_dir_all(parent).map_err(failed(parent))?;
+    }
+    match DirBuilder::new().mode(SANDBOX_MODE).create(sandbox) {
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && is_directory(sandbox) => {}
+        other => other.map_err(failed(sandbox))?,
+    }
+    fs::set_permissions(sandbox, Permissions::from_mode(SANDBOX_MODE)).map_err(failed(sandbox))?;
+    let open = |name: &str| {
+        let path = sandbox.join(name);
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(OUTPUT_MODE)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&path)
+            .map_err(failed(&path))?;
+        if let Some(user) = user {
+            std::os::unix::fs::fchown(&file, Some(user.uid), Some(user.gid))
+                .map_err(failed(&path))?;
+        }
+        Ok(file)
+    };
+    let output = Output {
+        stdout: open("stdout")?,
+        stderr: open("stderr")?,
+    };
+    // Last: from here on the user can change what is in it.
+    if let Some(user) = user {
+        std::os::unix::fs::lchown(sandbox, Some(user.uid), Some(user.gid))
+            .map_err(failed(sandbox))?;
+    }
+    Ok(output)
+}
+
+fn is_directory(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn sandbox_is_private_and_output_is_appended() {
+        let dir = tempfile::tempdir().unwrap();
+        let sandbox = dir.path().join("runs/c1");
+        for text in ["one\n", "two\n"] {
+            let mut output = create(&sandbox, None).unwrap();
+            output.stdout.write_all(text.as_bytes()).unwrap();
+        }
+        let mode = fs::metadata(&sandbox).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, SANDBOX_MODE);
+        let text = fs::read_to_string(sandbox.join("stdout")).unwrap();
+        assert_eq!(text, "one\ntwo\n");
+    }
+
+    #[test]
+    fn links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let sandbox = dir.path().join("c1");
+        std::os::unix::fs::symlink("/tmp", &sandbox).unwrap();
+        assert!(create(&sandbox, None).is_err());
+        let sandbox = dir.path().join("c2");
+        fs::create_dir(&sandbox).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", sandbox.join("stdout")).unwrap();
+        let refused = create(&sandbox, None).unwrap_err().to_string();
+        assert!(refused.contains("c2/stdout"), "{refused}");
+    }
+}
