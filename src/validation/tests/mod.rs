@@ -1,5 +1,6 @@
 //! Tables of good and bad messages, one file per kind.
 
+mod any;
 mod framework;
 mod group;
 mod task;
