@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 use prost::Message;
@@ -40,7 +41,26 @@ fn main() -> Result<(), Box<dyn Error>> {
         file.source_code_info = None;
     }
     fs::write(out.join("descriptors.pb"), descriptors.encode_to_vec())?;
+    name_commit();
     Ok(())
+}
+
+/// Gives the commit to the binary as `MESOSD_COMMIT`, where git and its folder are there.
+fn name_commit() {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    if let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) {
+        println!("cargo::rustc-env=MESOSD_COMMIT={commit}");
+    }
+    // Changes with every commit; a path that does not exist would mean a rerun with every build.
+    if let Some(log) =
+        git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists())
+    {
+        println!("cargo::rerun-if-changed={log}");
+    }
 }
 
 /// Every `.proto` file below `folder`.

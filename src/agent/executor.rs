@@ -193,6 +193,38 @@ impl Executor {
         limits
     }
 
+    /// One of its tasks as messages and views carry it.
+    #[must_use]
+    pub fn task_to_proto(&self, task: &Task) -> v1::Task {
+        let info = &task.info;
+        let (status_update_state, status_update_uuid) = match &task.forwarded {
+            Some((state, uuid)) => (Some(*state as i32), Some(uuid.clone())),
+            None => (None, None),
+        };
+        v1::Task {
+            name: info.name.clone(),
+            task_id: info.task_id.clone(),
+            framework_id: (&self.framework_id).into(),
+            executor_id: (!self.command_executor).then(|| (&self.id).into()),
+            agent_id: info.agent_id.clone(),
+            state: task.state as i32,
+            resources: info.resources.clone(),
+            statuses: task.statuses.clone(),
+            status_update_state,
+            status_update_uuid,
+            labels: info.labels.clone(),
+            discovery: info.discovery.clone(),
+            container: info.container.clone(),
+            user: info
+                .command
+                .as_ref()
+                .and_then(|command| command.user.clone()),
+            health_check: info.health_check.clone(),
+            kill_policy: info.kill_policy,
+            limits: info.limits.clone(),
+        }
+    }
+
     /// A change to one task; panics if it is not there.
     pub(super) fn task_mut(&mut self, id: &TaskId) -> &mut Task {
         let task = self

@@ -449,37 +449,6 @@ impl Agent {
             self.completed_frameworks.pop_front();
         }
     }
-
-    /// The wire form of a task, for a re-registering agent.
-    pub(super) fn task_message(&self, executor: &Executor, task: &Task) -> v1::Task {
-        let info = &task.info;
-        let (status_update_state, status_update_uuid) = match &task.forwarded {
-            Some((state, uuid)) => (Some(*state as i32), Some(uuid.clone())),
-            None => (None, None),
-        };
-        v1::Task {
-            name: info.name.clone(),
-            task_id: info.task_id.clone(),
-            framework_id: (&executor.framework_id).into(),
-            executor_id: (!executor.command_executor).then(|| (&executor.id).into()),
-            agent_id: info.agent_id.clone(),
-            state: task.state as i32,
-            resources: info.resources.clone(),
-            statuses: task.statuses.clone(),
-            status_update_state,
-            status_update_uuid,
-            labels: info.labels.clone(),
-            discovery: info.discovery.clone(),
-            container: info.container.clone(),
-            user: info
-                .command
-                .as_ref()
-                .and_then(|command| command.user.clone()),
-            health_check: info.health_check.clone(),
-            kill_policy: info.kill_policy,
-            limits: info.limits.clone(),
-        }
-    }
 }
 
 /// What the tasks of an ended container that said nothing themselves are reported with.

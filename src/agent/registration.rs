@@ -194,7 +194,7 @@ impl Agent {
                     message.executors.push((*executor.info).clone());
                 }
                 for task in executor.tasks.values() {
-                    message.tasks.push(self.task_message(executor, task));
+                    message.tasks.push(executor.task_to_proto(task));
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Event streams: a bounded queue that a core fills, with heartbeats, towards one reader.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -47,51 +48,92 @@ impl Beating for v1::master::Event {
     }
 }
 
+impl<E: Beating> Beating for Arc<E> {
+    fn heartbeat() -> Self {
+        Self::new(E::heartbeat())
+    }
+}
+
+/// The bounded queue between a core and a stream.
+pub trait Queue: Unpin {
+    /// What is queued.
+    type Event: Beating;
+
+    /// The next event; none once the core has closed the queue and it is empty.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Self::Event>>;
+
+    /// How many events fit, if the core has closed the queue because it was full.
+    fn overflow(&self) -> Option<usize>;
+}
+
+impl<E: Beating> Queue for mpsc::Receiver<E> {
+    type Event = E;
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<E>> {
+        self.poll_recv(cx)
+    }
+
+    fn overflow(&self) -> Option<usize> {
+        let bound = self.max_capacity();
+        (self.is_closed() && self.len() == bound).then_some(bound)
+    }
+}
+
 /// The events of one subscription: what the core queues, and a heartbeat right after the first event
 /// and every [`HEARTBEAT_INTERVAL`] from then on.
 ///
-/// The queue is bounded. A core that finds it full closes it; what is queued is still delivered, then
-/// the stream ends with an error that says so. Dropping the stream tells the core that the reader is
-/// gone.
+/// A core that finds the queue full closes it; what is queued is still delivered, then the stream ends
+/// with an error that says so. Dropping the stream tells the core that the reader is gone.
 #[derive(Debug)]
-pub struct EventStream<E> {
-    queue: mpsc::Receiver<E>,
+pub struct EventStream<Q: Queue> {
+    queue: Q,
+    first: Option<Q::Event>,
     beat: Interval,
     state: State,
+    overflow: Option<usize>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// The first event is still to come.
     Opening,
     /// The heartbeat after the first event is due.
     Greeting,
     Flowing,
-    /// The core closed a full queue: the reader is too slow.
-    Overflowing,
     Ended,
 }
 
-impl<E> EventStream<E> {
+impl<Q: Queue> EventStream<Q> {
     /// The stream over what the core queues.
     #[must_use]
-    pub fn new(queue: mpsc::Receiver<E>) -> Self {
+    pub fn new(queue: Q) -> Self {
         Self::with_interval(queue, HEARTBEAT_INTERVAL)
     }
 
-    fn with_interval(queue: mpsc::Receiver<E>, every: Duration) -> Self {
+    /// The stream with one more event, before all that is queued.
+    #[must_use]
+    pub fn starting_with(queue: Q, first: Q::Event) -> Self {
+        Self {
+            first: Some(first),
+            ..Self::new(queue)
+        }
+    }
+
+    fn with_interval(queue: Q, every: Duration) -> Self {
         let mut beat = interval_at(Instant::now() + every, every);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             queue,
+            first: None,
             beat,
             state: State::Opening,
+            overflow: None,
         }
     }
 }
 
-impl<E: Beating> Stream for EventStream<E> {
-    type Item = Result<E, ApiError>;
+impl<Q: Queue> Stream for EventStream<Q> {
+    type Item = Result<Q::Event, ApiError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match self.state {
@@ -99,34 +141,36 @@ impl<E: Beating> Stream for EventStream<E> {
             State::Greeting => {
                 self.state = State::Flowing;
                 self.beat.reset();
-                return Poll::Ready(Some(Ok(E::heartbeat())));
+                return Poll::Ready(Some(Ok(Q::Event::heartbeat())));
             }
-            State::Opening | State::Flowing | State::Overflowing => {}
+            State::Opening | State::Flowing => {}
         }
-        if self.queue.is_closed() && self.queue.len() == self.queue.max_capacity() {
-            self.state = State::Overflowing;
+        if self.overflow.is_none() {
+            self.overflow = self.queue.overflow();
         }
-        match self.queue.poll_recv(cx) {
+        let next = match self.first.take() {
+            Some(first) => Poll::Ready(Some(first)),
+            None => self.queue.poll_event(cx),
+        };
+        match next {
             Poll::Ready(Some(event)) => {
-                if matches!(self.state, State::Opening) {
+                if self.state == State::Opening {
                     self.state = State::Greeting;
                 }
                 Poll::Ready(Some(Ok(event)))
             }
-            Poll::Ready(None) if matches!(self.state, State::Overflowing) => {
-                self.state = State::Ended;
-                let events = self.queue.max_capacity();
-                Poll::Ready(Some(Err(ApiError::Exhausted(format!(
-                    "the reader is too slow: {events} events wait for it, the stream is closed; \
-                     subscribe again and reconcile"
-                )))))
-            }
             Poll::Ready(None) => {
                 self.state = State::Ended;
-                Poll::Ready(None)
+                Poll::Ready(self.overflow.map(|events| {
+                    Err(ApiError::Exhausted(format!(
+                        "the reader is too slow: {events} events wait for it, the stream is \
+                         closed; subscribe again and reconcile"
+                    )))
+                }))
             }
-            Poll::Pending if matches!(self.state, State::Flowing) => {
-                self.beat.poll_tick(cx).map(|_| Some(Ok(E::heartbeat())))
+            Poll::Pending if self.state == State::Flowing => {
+                let beat = self.beat.poll_tick(cx);
+                beat.map(|_| Some(Ok(Q::Event::heartbeat())))
             }
             Poll::Pending => Poll::Pending,
         }
@@ -180,8 +224,8 @@ mod tests {
         assert!(sender.try_send(event(Type::Update)).is_err());
         drop(sender);
         let all: Vec<_> = stream.by_ref().collect().await;
-        assert_eq!(all.len(), 3, "{all:?}");
-        let error = all[2].as_ref().unwrap_err();
+        assert_eq!(all.len(), 4, "{all:?}"); // with the heartbeat
+        let error = all[3].as_ref().unwrap_err();
         assert!(
             error
                 .to_string()

@@ -2,13 +2,19 @@
 //!
 //! | what | where |
 //! | --- | --- |
-//! | the listener and its bounds | [`server`] |
+//! | typed calls and answers | [`service`] |
 //! | what failed calls answer | [`ApiError`] |
 //! | event streams with heartbeats | [`EventStream`] |
+//! | gRPC services | [`grpc`] |
+//! | plain HTTP endpoints, and all routes of a daemon | [`http`] |
+//! | the listener and its bounds | [`server`] |
 
 mod error;
 mod events;
+pub mod grpc;
+pub mod http;
 pub mod server;
+pub mod service;
 
 pub use error::{ApiError, LEADER};
-pub use events::{Beating, EventStream, HEARTBEAT_INTERVAL};
+pub use events::{Beating, EventStream, HEARTBEAT_INTERVAL, Queue};

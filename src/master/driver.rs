@@ -106,6 +106,13 @@ impl Subscription {
         self.connection
     }
 
+    /// How many events wait, if the master has closed the stream because no more fit.
+    #[must_use]
+    pub fn overflow(&self) -> Option<usize> {
+        let bound = self.events.max_capacity();
+        (self.events.is_closed() && self.events.len() == bound).then_some(bound)
+    }
+
     /// The next event; none when the master has closed the stream. Cancel safe.
     pub async fn recv(&mut self) -> Option<v1::scheduler::Event> {
         self.events.recv().await

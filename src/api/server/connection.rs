@@ -120,7 +120,7 @@ async fn answer(
 }
 
 /// The request is a gRPC call, so that errors must look like gRPC's.
-pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
+pub(in crate::api) fn is_grpc<B>(request: &Request<B>) -> bool {
     let content_type = request.headers().get(http::header::CONTENT_TYPE);
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }

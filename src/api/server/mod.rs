@@ -7,5 +7,6 @@ mod listener;
 mod stall;
 
 pub use connection::Peer;
+pub(super) use connection::is_grpc;
 pub use limits::Limits;
 pub use listener::serve;

@@ -1,0 +1,63 @@
+//! `mesos.v1.agent.AgentService`.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
+use tonic::{Request, Response, Status};
+
+use super::Events;
+use crate::api::error::ApiError;
+use crate::api::service::agent::{AgentCalls, Followed};
+use crate::proto::v1::agent::agent_service_server::AgentService;
+use crate::proto::v1::agent::{self, Call, FileChunk, FollowFile};
+
+/// Translates for an agent's operators.
+#[derive(Debug)]
+pub(super) struct Agents {
+    calls: AgentCalls,
+}
+
+impl Agents {
+    pub(super) fn new(calls: AgentCalls) -> Self {
+        Self { calls }
+    }
+}
+
+/// A followed file as the wire carries it.
+struct Chunks(Followed);
+
+impl Stream for Chunks {
+    type Item = Result<FileChunk, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.0.chunks.poll_recv(cx);
+        next.map(|next| {
+            next.map(|chunk| {
+                let chunk = chunk.map_err(ApiError::from)?;
+                Ok(FileChunk {
+                    offset: chunk.offset,
+                    data: chunk.data,
+                })
+            })
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl AgentService for Agents {
+    type FollowFileStream = Events<FileChunk>;
+
+    async fn call(&self, request: Request<Call>) -> Result<Response<agent::Response>, Status> {
+        let answer = self.calls.call(request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn follow_file(
+        &self,
+        request: Request<FollowFile>,
+    ) -> Result<Response<Events<FileChunk>>, Status> {
+        let followed = self.calls.follow(request.into_inner()).await?;
+        Ok(Response::new(Box::pin(Chunks(followed))))
+    }
+}

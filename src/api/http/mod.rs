@@ -1,0 +1,6 @@
+//! Plain HTTP: health, version, metrics, a status page; and the routes of each daemon.
+
+mod page;
+mod routes;
+
+pub use routes::{agent_routes, master_routes};

@@ -1,0 +1,98 @@
+//! An agent's snapshot as Mesos' operator API shows it.
+
+use std::sync::Arc;
+
+use super::agent::Statistics;
+use crate::agent::{Executor, Framework, Snapshot, Stage};
+use crate::proto::v1;
+use crate::proto::v1::agent::response::{self, get_containers, get_executors, get_frameworks};
+
+/// GET_STATE.
+pub(super) fn state(snapshot: &Snapshot) -> response::GetState {
+    response::GetState {
+        get_tasks: Some(tasks(snapshot)),
+        get_executors: Some(executors(snapshot)),
+        get_frameworks: Some(frameworks(snapshot)),
+    }
+}
+
+/// GET_AGENT.
+pub(super) fn agent(snapshot: &Snapshot) -> response::GetAgent {
+    response::GetAgent {
+        agent_info: Some(v1::AgentInfo::clone(&snapshot.info)),
+        ..response::GetAgent::default()
+    }
+}
+
+/// GET_FRAMEWORKS.
+pub(super) fn frameworks(snapshot: &Snapshot) -> response::GetFrameworks {
+    let shown = |framework: &Arc<Framework>| get_frameworks::Framework {
+        framework_info: v1::FrameworkInfo::clone(&framework.info),
+    };
+    response::GetFrameworks {
+        frameworks: snapshot.frameworks.values().map(shown).collect(),
+        completed_frameworks: snapshot.completed_frameworks.iter().map(shown).collect(),
+    }
+}
+
+/// GET_EXECUTORS.
+pub(super) fn executors(snapshot: &Snapshot) -> response::GetExecutors {
+    let shown = |executor: &Arc<Executor>| get_executors::Executor {
+        executor_info: v1::ExecutorInfo::clone(&executor.info),
+    };
+    response::GetExecutors {
+        executors: snapshot.executors().map(shown).collect(),
+        completed_executors: completed_executors(snapshot).map(shown).collect(),
+    }
+}
+
+/// GET_TASKS. Queued tasks wait for their executor, launched ones were handed to it, terminated ones
+/// wait for their last acknowledgement.
+pub(super) fn tasks(snapshot: &Snapshot) -> response::GetTasks {
+    let mut all = response::GetTasks::default();
+    for executor in snapshot.executors() {
+        for task in executor.tasks.values() {
+            let list = match task.stage {
+                _ if crate::agent::is_terminal(task.state) => &mut all.terminated_tasks,
+                Stage::Sent => &mut all.launched_tasks,
+                Stage::Checkpointing | Stage::Queued => &mut all.queued_tasks,
+            };
+            list.push(executor.task_to_proto(task));
+        }
+    }
+    for executor in snapshot.executors().chain(completed_executors(snapshot)) {
+        let ended = executor.completed_tasks.iter();
+        all.completed_tasks
+            .extend(ended.map(|task| executor.task_to_proto(task)));
+    }
+    all
+}
+
+/// GET_CONTAINERS: those of executors. Asks the host, so it takes its time.
+pub(super) fn containers(snapshot: &Snapshot, statistics: &Statistics) -> response::GetContainers {
+    let mut containers = Vec::new();
+    for executor in snapshot
+        .executors()
+        .filter(|executor| executor.status.has_container())
+    {
+        containers.push(get_containers::Container {
+            framework_id: Some((&executor.framework_id).into()),
+            executor_id: Some((&executor.id).into()),
+            executor_name: executor.info.name.clone(),
+            container_id: (&executor.container_id).into(),
+            container_status: Some(v1::ContainerStatus {
+                container_id: Some((&executor.container_id).into()),
+                executor_pid: executor.pid,
+                ..v1::ContainerStatus::default()
+            }),
+            resource_statistics: statistics.of(&executor.container_id),
+        });
+    }
+    response::GetContainers { containers }
+}
+
+fn completed_executors(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Executor>> {
+    let gone = snapshot.completed_frameworks.iter();
+    let all = snapshot.frameworks.values().chain(gone);
+    all.flat_map(|framework| framework.completed_executors.iter())
+}

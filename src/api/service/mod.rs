@@ -1,0 +1,13 @@
+//! The service layer: typed calls in, typed answers out, the same for every front end.
+
+pub mod agent;
+mod agent_views;
+pub mod daemon;
+pub mod executor;
+pub mod operator;
+mod operator_views;
+mod sandboxes;
+pub mod scheduler;
+mod stream_ids;
+
+pub(super) use operator_views::metrics as operator_metrics;

@@ -1,0 +1,286 @@
+//! Operators' calls to the master: reads from a snapshot, writes to the master's loop.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::daemon::{Daemon, metrics_to_proto};
+use super::operator_views as views;
+use crate::api::error::ApiError;
+use crate::api::events::{EventStream, HEARTBEAT_INTERVAL};
+use crate::base::{FrameworkId, TaskId};
+use crate::master::{Handle, OperatorCall, Snapshot};
+use crate::proto::v1::master::{Call, Event, KillTask, Response, call, event, response};
+use crate::proto::v1::{maintenance, quota};
+
+/// What serves operators; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct OperatorCalls {
+    master: Handle,
+    daemon: Daemon,
+}
+
+/// News about the cluster, first its whole state.
+pub type OperatorEvents = EventStream<mpsc::Receiver<Arc<Event>>>;
+
+impl OperatorCalls {
+    /// Serves the operators of this master.
+    #[must_use]
+    pub fn new(master: Handle, daemon: Daemon) -> Self {
+        Self { master, daemon }
+    }
+
+    /// What the daemon says about itself.
+    #[must_use]
+    pub fn daemon(&self) -> &Daemon {
+        &self.daemon
+    }
+
+    /// The master's state at this moment.
+    ///
+    /// # Errors
+    ///
+    /// The master is shutting down.
+    pub async fn snapshot(&self) -> Result<Snapshot, ApiError> {
+        Ok(self.master.snapshot().await?)
+    }
+
+    /// SUBSCRIBE.
+    ///
+    /// # Errors
+    ///
+    /// A call of another type, or a master that is shutting down.
+    pub async fn subscribe(&self, call: &Call) -> Result<OperatorEvents, ApiError> {
+        let kind = kind(call)?;
+        if kind != call::Type::Subscribe {
+            let name = kind.as_str_name();
+            let message = format!("type: {name} is not for Subscribe; send it with Call");
+            return Err(ApiError::field("type", message));
+        }
+        let (snapshot, news) = self.master.watch().await?;
+        let state = aside(move || views::state(&snapshot)).await;
+        let first = Event {
+            r#type: Some(event::Type::Subscribed.into()),
+            subscribed: Some(event::Subscribed {
+                get_state: Some(state),
+                heartbeat_interval_seconds: Some(HEARTBEAT_INTERVAL.as_secs_f64()),
+            }),
+            ..Event::default()
+        };
+        Ok(EventStream::starting_with(news, Arc::new(first)))
+    }
+
+    /// Ends one task.
+    ///
+    /// # Errors
+    ///
+    /// Malformed ids, or no such framework or task.
+    pub async fn kill_task(&self, kill: KillTask) -> Result<(), ApiError> {
+        let task_id = TaskId::parse(&kill.task_id.value)
+            .map_err(|error| ApiError::field("task_id", format!("task_id: {error}")))?;
+        let call = OperatorCall::KillTask {
+            framework_id: framework_id(&kill.framework_id.value, "framework_id")?,
+            task_id,
+            kill_policy: kill.kill_policy,
+        };
+        self.master.operator_call(call).await?;
+        Ok(())
+    }
+
+    /// Every other call. Orders are answered by a response without type.
+    ///
+    /// # Errors
+    ///
+    /// The call is malformed, not served by this version, or refused by the master.
+    pub async fn call(&self, call: Call) -> Result<Response, ApiError> {
+        let kind = kind(&call)?;
+        if let Some(answer) = self.about_daemon(kind, &call)? {
+            return Ok(answer);
+        }
+        match kind {
+            call::Type::Teardown => {
+                let teardown = call.teardown.ok_or_else(|| ApiError::missing("teardown"))?;
+                let id = framework_id(&teardown.framework_id.value, "teardown.framework_id")?;
+                let call = OperatorCall::Teardown { framework_id: id };
+                self.master.operator_call(call).await?;
+                Ok(Response::default())
+            }
+            call::Type::GetMetrics => {
+                let snapshot = self.master.snapshot().await?;
+                let all = self.daemon.all_metrics(views::metrics(&snapshot));
+                Ok(Response {
+                    r#type: Some(response::Type::GetMetrics.into()),
+                    get_metrics: Some(response::GetMetrics {
+                        metrics: metrics_to_proto(all),
+                    }),
+                    ..Response::default()
+                })
+            }
+            call::Type::GetState
+            | call::Type::GetAgents
+            | call::Type::GetFrameworks
+            | call::Type::GetExecutors
+            | call::Type::GetTasks
+            | call::Type::GetRoles
+            | call::Type::GetMaster => {
+                let snapshot = self.master.snapshot().await?;
+                // Encoding a large cluster takes long; the threads that serve connections must not wait.
+                Ok(aside(move || of_state(kind, &snapshot)).await)
+            }
+            _ => nothing_yet(kind, &call),
+        }
+    }
+
+    /// The calls that the daemon answers without asking the master's loop.
+    fn about_daemon(&self, kind: call::Type, call: &Call) -> Result<Option<Response>, ApiError> {
+        let mut answer = Response::default();
+        let kind = match kind {
+            call::Type::GetHealth => {
+                answer.get_health = Some(response::GetHealth { healthy: true });
+                response::Type::GetHealth
+            }
+            call::Type::GetVersion => {
+                let version_info = self.daemon.version.clone();
+                answer.get_version = Some(response::GetVersion { version_info });
+                response::Type::GetVersion
+            }
+            call::Type::GetFlags => {
+                let flags = self.daemon.flags.to_vec();
+                answer.get_flags = Some(response::GetFlags { flags });
+                response::Type::GetFlags
+            }
+            call::Type::GetLoggingLevel => {
+                let level = self.daemon.logging_level();
+                answer.get_logging_level = Some(response::GetLoggingLevel { level });
+                response::Type::GetLoggingLevel
+            }
+            call::Type::SetLoggingLevel => {
+                let part = call.set_logging_level.as_ref();
+                let part = part.ok_or_else(|| ApiError::missing("set_logging_level"))?;
+                self.daemon.set_logging_level(part.level, part.duration)?;
+                return Ok(Some(answer));
+            }
+            _ => return Ok(None),
+        };
+        answer.r#type = Some(kind.into());
+        Ok(Some(answer))
+    }
+}
+
+/// Runs work that keeps a processor busy where it delays nobody.
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+fn kind(call: &Call) -> Result<call::Type, ApiError> {
+    let number = call.r#type.ok_or_else(|| ApiError::missing("type"))?;
+    match call::Type::try_from(number) {
+        Ok(call::Type::Unknown) | Err(_) => Err(ApiError::Unimplemented(format!(
+            "type: there is no call with number {number}"
+        ))),
+        Ok(kind) => Ok(kind),
+    }
+}
+
+fn framework_id(text: &str, field: &str) -> Result<FrameworkId, ApiError> {
+    FrameworkId::parse(text).map_err(|error| ApiError::field(field, format!("{field}: {error}")))
+}
+
+fn of_state(kind: call::Type, snapshot: &Snapshot) -> Response {
+    let mut answer = Response::default();
+    let kind = match kind {
+        call::Type::GetAgents => {
+            answer.get_agents = Some(views::agents(snapshot));
+            response::Type::GetAgents
+        }
+        call::Type::GetFrameworks => {
+            answer.get_frameworks = Some(views::frameworks(snapshot));
+            response::Type::GetFrameworks
+        }
+        call::Type::GetExecutors => {
+            answer.get_executors = Some(views::executors(snapshot));
+            response::Type::GetExecutors
+        }
+        call::Type::GetTasks => {
+            answer.get_tasks = Some(views::tasks(snapshot));
+            response::Type::GetTasks
+        }
+        call::Type::GetRoles => {
+            answer.get_roles = Some(views::roles(snapshot));
+            response::Type::GetRoles
+        }
+        call::Type::GetMaster => {
+            answer.get_master = Some(views::master(snapshot));
+            response::Type::GetMaster
+        }
+        _ => {
+            answer.get_state = Some(views::state(snapshot));
+            response::Type::GetState
+        }
+    };
+    answer.r#type = Some(kind.into());
+    answer
+}
+
+/// Reads whose answer is empty as long as nothing of the kind can be set; the rest is not served.
+fn nothing_yet(kind: call::Type, call: &Call) -> Result<Response, ApiError> {
+    let mut answer = Response::default();
+    let of = match kind {
+        call::Type::GetOperations => {
+            answer.get_operations = Some(response::GetOperations::default());
+            response::Type::GetOperations
+        }
+        call::Type::GetWeights => {
+            answer.get_weights = Some(response::GetWeights::default());
+            response::Type::GetWeights
+        }
+        call::Type::GetQuota => {
+            let status = quota::QuotaStatus::default();
+            answer.get_quota = Some(response::GetQuota { status });
+            response::Type::GetQuota
+        }
+        call::Type::GetMaintenanceStatus => {
+            let status = maintenance::ClusterStatus::default();
+            answer.get_maintenance_status = Some(response::GetMaintenanceStatus { status });
+            response::Type::GetMaintenanceStatus
+        }
+        call::Type::GetMaintenanceSchedule => {
+            let schedule = maintenance::Schedule::default();
+            answer.get_maintenance_schedule = Some(response::GetMaintenanceSchedule { schedule });
+            response::Type::GetMaintenanceSchedule
+        }
+        call::Type::ListFiles => {
+            return Err(no_file(
+                call.list_files.as_ref().map(|part| &part.path),
+                "list_files",
+            ));
+        }
+        call::Type::ReadFile => {
+            return Err(no_file(
+                call.read_file.as_ref().map(|part| &part.path),
+                "read_file",
+            ));
+        }
+        call::Type::Subscribe => {
+            let message = "type: SUBSCRIBE opens a stream; send it with Subscribe";
+            return Err(ApiError::field("type", message));
+        }
+        _ => {
+            let name = kind.as_str_name();
+            return Err(ApiError::Unimplemented(format!(
+                "{name} is not served by this version"
+            )));
+        }
+    };
+    answer.r#type = Some(of.into());
+    Ok(answer)
+}
+
+/// The master offers no files: its log goes where `--log_dir` or the init system puts it.
+fn no_file(path: Option<&String>, field: &str) -> ApiError {
+    match path {
+        Some(path) => ApiError::NotFound(format!("'{path}' does not exist: a master has no files")),
+        None => ApiError::missing(field),
+    }
+}
