@@ -741,7 +741,7 @@ impl Executor {
         if is_check_result && self.unacknowledged.len() >= UNACKNOWLEDGED_MAX {
             return;
         }
-        let (healthy, check_status) = (task.healthy, task.check_status.clone());
+        let (healthy, check_status) = (task.healthy, task.check_status);
         let task_id = task.info.task_id.clone();
         let mut status = self.status(now, task_id, state);
         status.message = message;
