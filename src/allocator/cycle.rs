@@ -39,11 +39,11 @@ pub struct PassOutcome {
 /// A pass between two slices.
 #[derive(Clone, Debug)]
 pub(super) struct Pass {
-    stage: usize,
+    pub(super) stage: usize,
     /// The agents of the stage in the order of their visits.
-    agents: Vec<u32>,
-    next: usize,
-    report: PassReport,
+    pub(super) agents: Vec<u32>,
+    pub(super) next: usize,
+    pub(super) report: PassReport,
 }
 
 impl Allocator {
@@ -110,7 +110,7 @@ impl Allocator {
     }
 
     /// A new pass, if there is a reason for one.
-    fn begin(&mut self, now: Instant) -> Option<Pass> {
+    pub(super) fn begin(&mut self, now: Instant) -> Option<Pass> {
         if now < self.candidates.earliest(self.config.min_pass_gap) || self.active.is_empty() {
             return None;
         }

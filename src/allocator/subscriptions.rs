@@ -42,7 +42,7 @@ impl Allocator {
     /// Takes over other roles, suppressed roles, capabilities or smallest bundles. In roles that
     /// are new or no longer suppressed the framework starts without filters.
     pub fn update_framework(&mut self, id: &FrameworkId, spec: &FrameworkSpec) {
-        if let Some(slot) = self.framework_slots.get(id).copied() {
+        if let Some(slot) = self.added(id) {
             self.apply_spec(slot, spec);
             self.candidates.framework_changed();
         }
@@ -111,7 +111,7 @@ impl Allocator {
     }
 
     fn set_framework_active(&mut self, id: &FrameworkId, active: bool) {
-        if let Some(slot) = self.framework_slots.get(id).copied() {
+        if let Some(slot) = self.added(id) {
             self.frameworks[slot].active = active;
             for number in self.clients_of(id, &BTreeSet::new()) {
                 self.refresh_client(number);
@@ -140,14 +140,20 @@ impl Allocator {
 
     /// The clients of a framework under these roles, all if none is named.
     fn clients_of(&self, id: &FrameworkId, roles: &BTreeSet<Role>) -> Vec<u32> {
-        let Some(slot) = self.framework_slots.get(id) else {
+        let Some(slot) = self.added(id) else {
             return Vec::new();
         };
-        let clients = self.frameworks[*slot].clients.iter();
+        let clients = self.frameworks[slot].clients.iter();
         clients
             .filter(|(role, _)| roles.is_empty() || roles.contains(role))
             .map(|(_, number)| *number)
             .collect()
+    }
+
+    /// The framework's slot, if it was added.
+    fn added(&self, id: &FrameworkId) -> Option<u32> {
+        let slot = *self.framework_slots.get(id)?;
+        self.frameworks[slot].added.then_some(slot)
     }
 
     /// The framework's slot; a stranger's, if it was not added.

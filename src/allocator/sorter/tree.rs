@@ -81,10 +81,11 @@ impl ShareTree {
 
     /// Removes a node that has neither children nor allocations nor active clients.
     pub(crate) fn remove(&mut self, slot: u32) {
-        let node = self.nodes.remove(slot);
+        let node = &self.nodes[slot];
         assert!(node.children.is_empty() && node.active == 0);
         assert!(node.allocated == Amounts::default());
         let at = self.position_by_label(node.parent, &node.label);
+        let node = self.nodes.remove(slot);
         let removed = self.nodes[node.parent].children.remove(at);
         assert_eq!(removed, slot, "siblings have different labels");
         self.mark(node.parent);

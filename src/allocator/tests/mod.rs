@@ -9,6 +9,9 @@ use crate::roles::Role;
 
 use super::*;
 
+mod properties;
+mod reference;
+
 fn bag(text: &str) -> Resources {
     parse(text, &Role::DEFAULT).unwrap()
 }

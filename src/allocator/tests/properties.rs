@@ -1,0 +1,379 @@
+//! The allocator against the slow, obvious one: same calls, same allocations; and after every call
+//! its invariants.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::base::Instant;
+use crate::resources::Resources;
+
+use super::super::*;
+use super::reference::Reference;
+use super::{agent, at, bag, framework, role};
+
+const ROLES: [&str; 5] = ["*", "a", "a/b", "a/b/c", "d"];
+const TOTALS: [&str; 6] = [
+    "cpus:4;mem:1000",
+    "cpus:4;mem:500;ports:[1-20]",
+    "cpus:2;mem:8000;disk:100;cpus(a):2;mem(a):100",
+    "cpus:1;mem:100;mem(a/b):500;disk(d):50",
+    "cpus:8;gpus:2;mem:100",
+    "cpus:0.005;mem:31;disk:5",
+];
+
+#[derive(Clone, Debug)]
+enum Call {
+    AddAgent(u32, usize, Option<(u32, usize)>),
+    UpdateAgent(u32, usize),
+    RemoveAgent(u32),
+    SetAgentActive(u32, bool),
+    AddFramework(u32, FrameworkSpec),
+    UpdateFramework(u32, FrameworkSpec),
+    RemoveFramework(u32),
+    SetFrameworkActive(u32, bool),
+    Suppress(u32, BTreeSet<usize>),
+    Revive(u32, BTreeSet<usize>),
+    /// Which holding, all of it or one entry, with which filter in milliseconds.
+    Recover(usize, bool, Option<u64>),
+    /// After so many milliseconds.
+    Run(u64),
+}
+
+fn spec() -> impl Strategy<Value = FrameworkSpec> {
+    let roles = proptest::collection::btree_set(0..ROLES.len(), 0..4);
+    let own = proptest::option::weighted(0.2, any::<bool>());
+    (roles, 0_usize..8, any::<bool>(), own).prop_map(|(roles, suppressed, gpus, own)| {
+        let named: BTreeSet<_> = roles.iter().map(|at| role(ROLES[*at])).collect();
+        let least = |any| {
+            if any {
+                vec![]
+            } else {
+                vec![bag("mem:200").quantities()]
+            }
+        };
+        FrameworkSpec {
+            suppressed_roles: named.iter().skip(suppressed).cloned().collect(),
+            min_allocatable: own
+                .and_then(|any| Some((named.first()?.clone(), least(any))))
+                .into_iter()
+                .collect(),
+            roles: named,
+            capabilities: gpus
+                .then_some(Capability::GpuResources)
+                .into_iter()
+                .collect(),
+        }
+    })
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let roles = || proptest::collection::btree_set(0..ROLES.len(), 0..3);
+    let used = proptest::option::weighted(0.3, (0_u32..6, 0..ROLES.len()));
+    prop_oneof![
+        3 => (0_u32..6, 0..TOTALS.len(), used).prop_map(|(a, t, u)| Call::AddAgent(a, t, u)),
+        1 => (0_u32..6, 0..TOTALS.len()).prop_map(|(a, t)| Call::UpdateAgent(a, t)),
+        1 => (0_u32..6).prop_map(Call::RemoveAgent),
+        1 => (0_u32..6, any::<bool>()).prop_map(|(a, on)| Call::SetAgentActive(a, on)),
+        3 => (0_u32..6, spec()).prop_map(|(f, s)| Call::AddFramework(f, s)),
+        1 => (0_u32..6, spec()).prop_map(|(f, s)| Call::UpdateFramework(f, s)),
+        1 => (0_u32..6).prop_map(Call::RemoveFramework),
+        1 => (0_u32..6, any::<bool>()).prop_map(|(f, on)| Call::SetFrameworkActive(f, on)),
+        1 => (0_u32..6, roles()).prop_map(|(f, r)| Call::Suppress(f, r)),
+        1 => (0_u32..6, roles()).prop_map(|(f, r)| Call::Revive(f, r)),
+        6 => (any::<usize>(), any::<bool>(), proptest::option::of(0_u64..5000))
+            .prop_map(|(at, all, filter)| Call::Recover(at, all, filter)),
+        6 => (0_u64..1500).prop_map(Call::Run),
+    ]
+}
+
+/// Both allocators and the time.
+struct Pair {
+    fast: Allocator,
+    slow: Reference,
+    now: Instant,
+}
+
+fn named(roles: &BTreeSet<usize>) -> BTreeSet<crate::roles::Role> {
+    roles.iter().map(|at| role(ROLES[*at])).collect()
+}
+
+fn total(at: usize) -> AgentSpec {
+    super::total(TOTALS[at])
+}
+
+impl Pair {
+    fn new(config: AllocatorConfig) -> Self {
+        Self {
+            slow: Reference::new(config.min_allocatable.clone()),
+            fast: Allocator::new(config),
+            now: Instant(0),
+        }
+    }
+
+    fn make(&mut self, call: &Call) {
+        match call {
+            Call::AddAgent(a, t, used) => self.add_agent(*a, *t, *used),
+            Call::UpdateAgent(a, t) => {
+                self.fast.update_agent(&agent(*a), total(*t));
+                self.slow.update_agent(&agent(*a), total(*t));
+            }
+            Call::RemoveAgent(a) => {
+                self.fast.remove_agent(&agent(*a));
+                self.slow.remove_agent(&agent(*a));
+            }
+            Call::SetAgentActive(a, active) => {
+                if *active {
+                    self.fast.activate_agent(&agent(*a));
+                } else {
+                    self.fast.deactivate_agent(&agent(*a));
+                }
+                self.slow.set_agent_active(&agent(*a), *active);
+            }
+            Call::AddFramework(f, spec) => {
+                self.fast
+                    .add_framework(&framework(*f), spec, &BTreeMap::new());
+                self.slow.add_framework(&framework(*f), spec);
+            }
+            Call::UpdateFramework(f, spec) => {
+                self.fast.update_framework(&framework(*f), spec);
+                self.slow.update_framework(&framework(*f), spec);
+            }
+            Call::RemoveFramework(f) => {
+                self.fast.remove_framework(&framework(*f));
+                self.slow.remove_framework(&framework(*f));
+            }
+            Call::SetFrameworkActive(f, active) => {
+                if *active {
+                    self.fast.activate_framework(&framework(*f));
+                } else {
+                    self.fast.deactivate_framework(&framework(*f));
+                }
+                self.slow.set_framework_active(&framework(*f), *active);
+            }
+            Call::Suppress(f, roles) => {
+                self.fast.suppress(&framework(*f), &named(roles));
+                self.slow.suppress(&framework(*f), &named(roles));
+            }
+            Call::Revive(f, roles) => {
+                self.fast.revive(&framework(*f), &named(roles));
+                self.slow.revive(&framework(*f), &named(roles));
+            }
+            Call::Recover(at, all, filter) => self.recover(*at, *all, *filter),
+            Call::Run(millis) => {
+                self.now = self.now.after(Duration::from_millis(*millis));
+                self.run();
+            }
+        }
+        self.fast.check_invariants();
+    }
+
+    fn add_agent(&mut self, a: u32, t: usize, used: Option<(u32, usize)>) {
+        if self.slow.has_agent(&agent(a)) {
+            return;
+        }
+        let used: BTreeMap<_, Resources> = used
+            .map(|(f, r)| (framework(f), bag("cpus:1;mem:64").allocate(&role(ROLES[r]))))
+            .into_iter()
+            .collect();
+        self.fast.add_agent(agent(a), total(t), &used);
+        self.slow.add_agent(agent(a), total(t), &used);
+    }
+
+    fn recover(&mut self, at: usize, all: bool, filter: Option<u64>) {
+        let count = self.slow.held.len().max(1);
+        let Some(((client, on), held)) = self.slow.held.iter().nth(at % count) else {
+            return;
+        };
+        let (client, on) = (client.clone(), on.clone());
+        let part: Resources = held.iter().take(if all { 9 } else { 1 }).cloned().collect();
+        let refuse_for = filter.map(Duration::from_millis);
+        let until = refuse_for.map(|long| self.now.after(long.max(Duration::from_secs(1))));
+        let filter = refuse_for.map(|refuse_for| Filter { refuse_for });
+        let given = part.allocate(&client.1);
+        self.fast.recover(&client.0, &on, &given, filter, self.now);
+        self.slow.recover(&client, &on, &part, until);
+    }
+
+    /// Runs a slice of both and compares. When the fast one sees no reason for a pass, the slow
+    /// one must not find anything to give either, on any agent.
+    fn run(&mut self) {
+        let mut probe = self.fast.clone();
+        probe.expire_filters(self.now);
+        let pass = probe.pass.take().or_else(|| probe.begin(self.now));
+        let gap_is_over = self.now >= probe.candidates.earliest(probe.config.min_pass_gap);
+        let slice = probe.config.slice_agents;
+        let visited: Vec<_> = pass.iter().flat_map(|p| &p.agents[p.next..]).collect();
+        let visited = visited.into_iter().take(slice);
+        let ids = visited.filter_map(|slot| probe.agents.get(*slot));
+        let ids: Vec<_> = ids.map(|agent| agent.id.clone()).collect();
+
+        let mut found = Vec::new();
+        let outcome = self.fast.run(self.now, &mut found);
+        if pass.is_some() {
+            self.slow.level();
+        }
+        let mut expected = Vec::new();
+        for id in &ids {
+            expected.extend(self.slow.visit(id, self.now));
+        }
+        assert_eq!(found, expected, "at {:?}", self.now);
+        if !outcome.more && gap_is_over && !self.fast.candidates.is_dirty() {
+            let agents: Vec<_> = self.fast.agent_slots.keys().cloned().collect();
+            for id in agents.iter().filter(|id| !ids.contains(id)) {
+                assert_eq!(self.slow.visit(id, self.now), [], "{id} was overlooked");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn gives_what_the_obvious_allocator_gives(
+        calls in proptest::collection::vec(call(), 0..80),
+        seed: u64,
+        slice in prop_oneof![Just(1_usize), Just(1000)],
+        gap in prop_oneof![Just(0_u64), Just(400)],
+    ) {
+        let mut pair = Pair::new(AllocatorConfig {
+            seed,
+            slice_agents: slice,
+            min_pass_gap: Duration::from_millis(gap),
+            ..AllocatorConfig::default()
+        });
+        for call in &calls {
+            pair.make(call);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn same_calls_and_seed_give_the_same(
+        calls in proptest::collection::vec(call(), 0..60),
+        seed: u64,
+    ) {
+        let config = AllocatorConfig { seed, ..AllocatorConfig::default() };
+        let (mut one, mut other) = (Pair::new(config.clone()), Pair::new(config));
+        for call in &calls {
+            one.make(call);
+            other.make(call);
+        }
+        prop_assert_eq!(one.slow.held, other.slow.held);
+        prop_assert_eq!(one.fast.metrics(), other.fast.metrics());
+    }
+
+    #[test]
+    fn reservations_stay_in_their_branch(
+        calls in proptest::collection::vec(call(), 0..60),
+    ) {
+        let mut pair = Pair::new(AllocatorConfig::default());
+        for call in &calls {
+            pair.make(call);
+            for ((client, _), held) in &pair.slow.held {
+                for item in held {
+                    prop_assert!(item.reserved_role().is_none_or(|r| r.covers(&client.1)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn asking_why_changes_nothing(calls in proptest::collection::vec(call(), 0..60)) {
+        let (mut asked, mut other) = (
+            Pair::new(AllocatorConfig::default()),
+            Pair::new(AllocatorConfig::default()),
+        );
+        for call in &calls {
+            asked.make(call);
+            other.make(call);
+            for number in 0..6 {
+                let _ = asked.fast.explain(&framework(number));
+            }
+        }
+        prop_assert_eq!(asked.slow.held, other.slow.held);
+    }
+
+    /// After a pass nobody has a reason to expect more: every agent has one for every framework.
+    #[test]
+    fn every_framework_gets_a_reason(calls in proptest::collection::vec(call(), 0..60)) {
+        let mut pair = Pair::new(AllocatorConfig::default());
+        for call in &calls {
+            pair.make(call);
+        }
+        pair.now = pair.now.after(Duration::from_secs(1));
+        pair.run();
+        for number in 0..6 {
+            let explained = pair.fast.explain(&framework(number));
+            for role in explained.into_iter().flat_map(|explained| explained.roles) {
+                prop_assert!(role.agents.iter().all(|(reason, _)| reason.is_some()));
+            }
+        }
+    }
+}
+
+/// With so many refusals, clients are found by their bits instead of one by one.
+#[test]
+fn finds_the_few_who_have_not_refused() {
+    let mut pair = Pair::new(AllocatorConfig::default());
+    for number in 0..5 {
+        pair.add_agent(number, (number % 2) as usize, None);
+    }
+    for number in 0..70 {
+        let mut spec = super::spec(if number % 3 == 0 { &["a"] } else { &["a/b"] });
+        if number % 7 == 0 {
+            let least = vec![bag("mem:600").quantities()];
+            spec.min_allocatable = spec
+                .roles
+                .iter()
+                .map(|r| (r.clone(), least.clone()))
+                .collect();
+        }
+        pair.make(&Call::AddFramework(number, spec));
+    }
+    let mut given = 0;
+    for round in 0..90 {
+        pair.make(&Call::Run(10));
+        given += pair.slow.held.len();
+        let keep = usize::from(round % 9 == 0);
+        while pair.slow.held.len() > keep {
+            pair.make(&Call::Recover(round, true, Some(3_600_000)));
+        }
+    }
+    assert!(given > 300, "{given}");
+}
+
+#[test]
+fn refusing_for_no_time_cannot_spin() {
+    let mut allocator = Allocator::new(AllocatorConfig::default());
+    allocator.add_agent(agent(1), total(0), &BTreeMap::new());
+    for number in 0..3 {
+        let spec = super::spec(&["dev"]);
+        allocator.add_framework(&framework(number), &spec, &BTreeMap::new());
+    }
+    let filter = Some(Filter {
+        refuse_for: Duration::ZERO,
+    });
+    let mut offers = 0;
+    for millis in 0..10_000 {
+        let mut found = Vec::new();
+        allocator.run(at(millis), &mut found);
+        for one in &found {
+            offers += 1;
+            allocator.recover(
+                &one.framework,
+                &one.agent,
+                &one.resources,
+                filter,
+                at(millis),
+            );
+        }
+    }
+    // Ten seconds, three frameworks: each once per second.
+    assert_eq!(offers, 30);
+}

@@ -1,0 +1,379 @@
+//! A slow, obvious allocator to compare with: plain maps, everything computed anew from the rules
+//! (Mesos' allocator documentation and DESIGN.md section 4) for every agent.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::{AgentId, FrameworkId, Instant};
+use crate::resources::{Quantities, Resource, ResourceName, Resources};
+use crate::roles::Role;
+
+use super::super::{AgentSpec, Allocation, Capability, FrameworkSpec};
+
+type ClientKey = (FrameworkId, Role);
+
+#[derive(Debug)]
+struct Agent {
+    spec: AgentSpec,
+    active: bool,
+}
+
+#[derive(Debug)]
+struct Framework {
+    spec: FrameworkSpec,
+    active: bool,
+    suppressed: BTreeSet<Role>,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    client: ClientKey,
+    agent: AgentId,
+    refused: Resources,
+    until: Instant,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Reference {
+    min_allocatable: Vec<Quantities>,
+    agents: BTreeMap<AgentId, Agent>,
+    frameworks: BTreeMap<FrameworkId, Framework>,
+    /// What each client has on each agent.
+    pub(super) held: BTreeMap<(ClientKey, AgentId), Resources>,
+    refusals: Vec<Refusal>,
+    /// How often each node was allocated to; none for newcomers. Nodes are named by their path:
+    /// components of the role, `.` for its leaf, the framework's id.
+    histories: BTreeMap<Vec<String>, Option<u64>>,
+}
+
+fn path_of((framework, role): &ClientKey) -> Vec<String> {
+    let mut path: Vec<String> = role.components().map(str::to_owned).collect();
+    path.extend([".".to_owned(), framework.to_string()]);
+    path
+}
+
+impl Reference {
+    pub(super) fn new(min_allocatable: Vec<Quantities>) -> Self {
+        Self {
+            min_allocatable,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn has_agent(&self, id: &AgentId) -> bool {
+        self.agents.contains_key(id)
+    }
+
+    pub(super) fn add_agent(
+        &mut self,
+        id: AgentId,
+        spec: AgentSpec,
+        used: &BTreeMap<FrameworkId, Resources>,
+    ) {
+        let active = true;
+        self.agents.insert(id.clone(), Agent { spec, active });
+        for (framework, resources) in used {
+            for (role, part) in resources.allocations() {
+                let key = ((framework.clone(), role), id.clone());
+                self.held
+                    .entry(key)
+                    .or_default()
+                    .add_all(&part.unallocated());
+            }
+        }
+        self.find_nodes();
+    }
+
+    pub(super) fn update_agent(&mut self, id: &AgentId, spec: AgentSpec) {
+        if let Some(agent) = self.agents.get_mut(id) {
+            agent.spec = spec;
+        }
+    }
+
+    pub(super) fn remove_agent(&mut self, id: &AgentId) {
+        self.agents.remove(id);
+        self.held.retain(|(_, agent), _| agent != id);
+        self.refusals.retain(|refusal| refusal.agent != *id);
+        self.find_nodes();
+    }
+
+    pub(super) fn set_agent_active(&mut self, id: &AgentId, active: bool) {
+        if let Some(agent) = self.agents.get_mut(id) {
+            agent.active = active;
+        }
+    }
+
+    pub(super) fn add_framework(&mut self, id: &FrameworkId, spec: &FrameworkSpec) {
+        self.update(id, spec);
+        self.frameworks.get_mut(id).unwrap().active = true;
+    }
+
+    pub(super) fn update_framework(&mut self, id: &FrameworkId, spec: &FrameworkSpec) {
+        if self.frameworks.contains_key(id) {
+            self.update(id, spec);
+        }
+    }
+
+    fn update(&mut self, id: &FrameworkId, spec: &FrameworkSpec) {
+        let new = Framework {
+            spec: spec.clone(),
+            active: true,
+            suppressed: spec.suppressed_roles.clone(),
+        };
+        if let Some(old) = self.frameworks.get(id) {
+            let (old_spec, old_suppressed) = (old.spec.clone(), old.suppressed.clone());
+            let wanted = |roles: &BTreeSet<Role>, not: &BTreeSet<Role>| -> BTreeSet<Role> {
+                roles.difference(not).cloned().collect()
+            };
+            let before = wanted(&old_spec.roles, &old_suppressed);
+            let after = wanted(&spec.roles, &spec.suppressed_roles);
+            self.refusals.retain(|refusal| {
+                let (framework, role) = &refusal.client;
+                let anew = after.contains(role) && !before.contains(role);
+                framework != id || (spec.roles.contains(role) && !anew)
+            });
+        }
+        let active = self.frameworks.get(id).is_none_or(|old| old.active);
+        self.frameworks
+            .insert(id.clone(), Framework { active, ..new });
+        self.find_nodes();
+    }
+
+    pub(super) fn remove_framework(&mut self, id: &FrameworkId) {
+        self.frameworks.remove(id);
+        self.held.retain(|((framework, _), _), _| framework != id);
+        self.refusals.retain(|refusal| refusal.client.0 != *id);
+        self.find_nodes();
+    }
+
+    pub(super) fn set_framework_active(&mut self, id: &FrameworkId, active: bool) {
+        if let Some(framework) = self.frameworks.get_mut(id) {
+            framework.active = active;
+            if !active {
+                self.refusals.retain(|refusal| refusal.client.0 != *id);
+            }
+        }
+    }
+
+    pub(super) fn suppress(&mut self, id: &FrameworkId, roles: &BTreeSet<Role>) {
+        if let Some(framework) = self.frameworks.get_mut(id) {
+            let named = |role: &&Role| roles.is_empty() || roles.contains(*role);
+            let more = framework.spec.roles.iter().filter(named).cloned();
+            framework.suppressed.extend(more);
+        }
+    }
+
+    pub(super) fn revive(&mut self, id: &FrameworkId, roles: &BTreeSet<Role>) {
+        if let Some(framework) = self.frameworks.get_mut(id) {
+            let named = |role: &Role| roles.is_empty() || roles.contains(role);
+            framework.suppressed.retain(|role| !named(role));
+            self.refusals
+                .retain(|refusal| refusal.client.0 != *id || !named(&refusal.client.1));
+        }
+    }
+
+    /// `until` is the end of a filter, if there is one.
+    pub(super) fn recover(
+        &mut self,
+        client: &ClientKey,
+        agent: &AgentId,
+        resources: &Resources,
+        until: Option<Instant>,
+    ) {
+        let key = (client.clone(), agent.clone());
+        let held = self.held.get_mut(&key).unwrap();
+        held.subtract_all(resources);
+        if held.is_empty() {
+            self.held.remove(&key);
+        }
+        let (framework, role) = client;
+        let there = self
+            .frameworks
+            .get(framework)
+            .is_some_and(|f| f.active && f.spec.roles.contains(role));
+        if let Some(until) = until
+            && there
+        {
+            self.refusals.push(Refusal {
+                client: client.clone(),
+                agent: agent.clone(),
+                refused: resources.clone(),
+                until,
+            });
+        }
+        self.find_nodes();
+    }
+
+    fn available(&self, agent: &AgentId) -> Resources {
+        let held = self.held.iter().filter(|((_, on), _)| on == agent);
+        &self.agents[agent].spec.total - &held.map(|(_, held)| held).sum()
+    }
+
+    fn clients(&self) -> BTreeSet<ClientKey> {
+        let subscribed = self.frameworks.iter().flat_map(|(id, framework)| {
+            let roles = framework.spec.roles.iter();
+            roles.map(move |role| (id.clone(), role.clone()))
+        });
+        let holding = self.held.keys().map(|(client, _)| client.clone());
+        subscribed.chain(holding).collect()
+    }
+
+    /// Nodes come with their first client and go with their last.
+    fn find_nodes(&mut self) {
+        let mut nodes: BTreeSet<Vec<String>> = BTreeSet::new();
+        for client in self.clients() {
+            let path = path_of(&client);
+            nodes.extend((1..=path.len()).map(|end| path[..end].to_vec()));
+        }
+        self.histories.retain(|node, _| nodes.contains(node));
+        for node in nodes {
+            self.histories.entry(node).or_insert(None);
+        }
+    }
+
+    /// Newcomers get the average of their siblings' ranks, rounded up; the others their rank.
+    pub(super) fn level(&mut self) {
+        let parents: BTreeSet<Vec<String>> = self
+            .histories
+            .iter()
+            .filter(|(_, history)| history.is_none())
+            .map(|(node, _)| node[..node.len() - 1].to_vec())
+            .collect();
+        for parent in parents {
+            let siblings: Vec<Vec<String>> = self.children(&parent);
+            let known: Vec<u64> = siblings.iter().filter_map(|s| self.histories[s]).collect();
+            let lower: BTreeSet<u64> = known.iter().copied().collect();
+            let rank = |history: u64| lower.iter().filter(|other| **other < history).count();
+            let sum: usize = known.iter().map(|history| rank(*history)).sum();
+            let average = if known.is_empty() {
+                0
+            } else {
+                sum.div_ceil(known.len())
+            };
+            for sibling in siblings {
+                let history = self.histories.get_mut(&sibling).unwrap();
+                *history = Some(history.map_or(average, rank) as u64);
+            }
+        }
+    }
+
+    fn children(&self, parent: &[String]) -> Vec<Vec<String>> {
+        let nodes = self.histories.keys();
+        nodes
+            .filter(|node| node.len() == parent.len() + 1 && node.starts_with(parent))
+            .cloned()
+            .collect()
+    }
+
+    /// The largest part of any scalar that is allocated below a node, as part and whole.
+    fn share(&self, node: &[String]) -> (i128, i128) {
+        let mut totals: BTreeMap<&ResourceName, i128> = BTreeMap::new();
+        for item in self
+            .agents
+            .values()
+            .flat_map(|agent| agent.spec.total.iter())
+        {
+            let amount = item.scalar().map_or(0, |scalar| scalar.thousandths());
+            *totals.entry(item.name()).or_default() += i128::from(amount);
+        }
+        let mut parts: BTreeMap<&ResourceName, i128> = BTreeMap::new();
+        for ((client, _), held) in &self.held {
+            for item in held.iter().filter(|_| path_of(client).starts_with(node)) {
+                let amount = item.scalar().map_or(0, |scalar| scalar.thousandths());
+                *parts.entry(item.name()).or_default() += i128::from(amount);
+            }
+        }
+        parts
+            .into_iter()
+            .map(|(name, part)| (part, totals.get(name).copied().unwrap_or(0)))
+            .filter(|(part, whole)| *part > 0 && *whole > 0)
+            .max_by(|(a, b), (c, d)| (a * d).cmp(&(c * b)))
+            .unwrap_or((0, 1))
+    }
+
+    fn compare(&self, one: &[String], other: &[String]) -> Ordering {
+        let ((a, b), (c, d)) = (self.share(one), self.share(other));
+        (a * d)
+            .cmp(&(c * b))
+            .then_with(|| self.histories[one].cmp(&self.histories[other]))
+            .then_with(|| one.cmp(other))
+    }
+
+    /// The clients below a node in order.
+    fn in_order(&self, node: &[String]) -> Vec<Vec<String>> {
+        let mut children = self.children(node);
+        if children.is_empty() {
+            return vec![node.to_vec()];
+        }
+        children.sort_by(|a, b| self.compare(a, b));
+        children
+            .iter()
+            .flat_map(|child| self.in_order(child))
+            .collect()
+    }
+
+    /// Hands out what one agent has available.
+    pub(super) fn visit(&mut self, id: &AgentId, now: Instant) -> Vec<Allocation> {
+        let mut allocations = Vec::new();
+        self.refusals.retain(|refusal| refusal.until > now);
+        let clients = self.clients();
+        for path in self.in_order(&[]) {
+            let Some(client) = clients.iter().find(|client| path_of(client) == path) else {
+                continue;
+            };
+            let offered = self.offered(client, id);
+            if offered.is_empty() {
+                continue;
+            }
+            allocations.push(Allocation {
+                framework: client.0.clone(),
+                role: client.1.clone(),
+                agent: id.clone(),
+                resources: offered.allocate(&client.1),
+            });
+            let key = (client.clone(), id.clone());
+            self.held.entry(key).or_default().add_all(&offered);
+        }
+        for allocation in &allocations {
+            let path = path_of(&(allocation.framework.clone(), allocation.role.clone()));
+            for end in 1..=path.len() {
+                let history = self.histories.get_mut(&path[..end]).unwrap();
+                *history = history.map(|times| times + 1);
+            }
+        }
+        allocations
+    }
+
+    /// What a client is offered of an agent: nothing, or all that it may see.
+    fn offered(&self, client: &ClientKey, id: &AgentId) -> Resources {
+        let nothing = Resources::new();
+        let (agent, (framework, role)) = (&self.agents[id], client);
+        let Some(framework) = self.frameworks.get(framework) else {
+            return nothing;
+        };
+        let wanted = framework.spec.roles.contains(role) && !framework.suppressed.contains(role);
+        if !framework.active || !agent.active || !wanted {
+            return nothing;
+        }
+        let can = |capability| framework.spec.capabilities.has(capability);
+        let has_gpus = !agent.spec.total.gpus().is_zero();
+        if has_gpus && !can(Capability::GpuResources) {
+            return nothing;
+        }
+        let visible = self.available(id).filter(|item: &Resource| {
+            let reserved = item.reserved_role();
+            let mine = reserved.is_none_or(|r| r == role || r.is_strict_ancestor_of(role));
+            mine && (!item.is_revocable() || can(Capability::RevocableResources))
+        });
+        let least = framework.spec.min_allocatable.get(role);
+        let least = least.unwrap_or(&self.min_allocatable);
+        let amounts = visible.quantities();
+        if !least.is_empty() && !least.iter().any(|least| amounts.contains(least)) {
+            return nothing;
+        }
+        let refused = self.refusals.iter().any(|refusal| {
+            refusal.client == *client && refusal.agent == *id && refusal.refused.contains(&visible)
+        });
+        if refused { nothing } else { visible }
+    }
+}
