@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::cgroups::oom::{MemoryLeaf, OomWatch, OutOfMemory};
-use super::cgroups::{Controller, Level};
+use super::cgroups::{CgroupError, Controller, Level, Tree};
 use super::error::LaunchError;
 use super::fetch::FetchRequest;
 use super::isolators::Isolated;
@@ -207,21 +207,26 @@ impl Lifecycle {
         let (shared, pid) = (Arc::clone(isolated), supervised.pid);
         let container = &self.config.container_id;
         let killed = tokio::task::spawn_blocking(move || match &lock(&shared).tree {
-            Some(tree) => tree.kill(Level::Task).map_err(|error| error.to_string()),
-            None => {
-                kill_below_first_process(pid);
-                Ok(())
-            }
+            Some(tree) => kill_task(tree),
+            None => Ok(kill_below_first_process(pid)),
         });
-        match killed.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%container, %error, "cannot kill the task"),
-            Err(error) => tracing::warn!(%container, %error, "killing was cut off"),
-        }
-        tokio::select! {
-            () = supervised.ended() => {}
-            () = written(runtime) => {}
-            () = tokio::time::sleep(STATUS_WAIT) => {}
+        let was_there = match killed.await {
+            Ok(Ok(was_there)) => was_there,
+            Ok(Err(error)) => {
+                tracing::warn!(%container, %error, "cannot kill the task");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%container, %error, "killing was cut off");
+                false
+            }
+        };
+        if was_there {
+            tokio::select! {
+                () = supervised.ended() => {}
+                () = written(runtime) => {}
+                () = tokio::time::sleep(STATUS_WAIT) => {}
+            }
         }
         supervised.kill();
     }
@@ -239,11 +244,19 @@ async fn written(runtime: &Path) {
     }
 }
 
+/// Kills the task by its group; true if it was there.
+fn kill_task(tree: &Tree) -> Result<bool, CgroupError> {
+    let was_there = !tree.is_empty(Level::Task);
+    tree.kill(Level::Task)?;
+    Ok(was_there)
+}
+
 /// Kills the task, not the first process between it and the supervisor: that one reports its end.
-fn kill_below_first_process(supervisor: u32) {
-    for first in posix::children(supervisor) {
-        posix::kill_descendants(first);
-    }
+/// True if it was there.
+fn kill_below_first_process(supervisor: u32) -> bool {
+    let below = posix::children(supervisor);
+    let killed = below.into_iter().map(posix::kill_descendants);
+    killed.sum::<usize>() > 0
 }
 
 /// Waits until the container is to be destroyed.

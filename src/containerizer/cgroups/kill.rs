@@ -29,6 +29,16 @@ pub(super) fn kill(tree: &Tree, level: Level) -> Result<(), CgroupError> {
     }
 }
 
+/// True if no process is at `level` or below.
+pub(super) fn is_empty(tree: &Tree, level: Level) -> bool {
+    let mut found = BTreeSet::new();
+    match tree.directory(Controller::Freezer, level) {
+        Some((_, path)) => collect(&path, &mut found),
+        None => found = everything(tree),
+    }
+    found.is_empty()
+}
+
 /// Kills everything and removes the groups.
 pub(super) fn destroy(tree: &Tree, timeout: Duration) -> Result<(), CgroupError> {
     let started = Instant::now();

@@ -131,6 +131,12 @@ impl Tree {
         kill::kill(self, level)
     }
 
+    /// True if no process is at `level` or below.
+    #[must_use]
+    pub fn is_empty(&self, level: Level) -> bool {
+        kill::is_empty(self, level)
+    }
+
     /// Kills everything and removes the groups; blocks for at most `timeout`.
     pub fn destroy(&self, timeout: Duration) -> Result<(), CgroupError> {
         kill::destroy(self, timeout)

@@ -3,33 +3,40 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
-/// Numbers that a supervisor gets fixed descriptors on. The agent keeps them occupied, so that no
-/// descriptor in use at the time of a fork has one of them.
-const RESERVED_MAX: i32 = 4;
+/// Descriptors below this have, or may have, a fixed meaning in a supervisor.
+const FREE_FROM: RawFd = 10;
+
+/// The same file under a number that cannot collide with those that a supervisor gets fixed
+/// descriptors on, also when threads of this process free such numbers meanwhile.
+pub(super) fn above_fixed(file: impl Into<OwnedFd>) -> io::Result<OwnedFd> {
+    let file = file.into();
+    if file.as_raw_fd() >= FREE_FROM {
+        return Ok(file);
+    }
+    // SAFETY: the descriptor is open; the new one is owned at once.
+    unsafe {
+        let fd = libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, FREE_FROM);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
 
 /// A copy of a program in memory.
 #[derive(Debug)]
 pub struct SealedProgram {
     copy: File,
-    _reserved: Vec<File>,
 }
 
 impl SealedProgram {
     /// Copies and seals the program at `path`.
     pub fn new(path: &Path) -> io::Result<Self> {
-        let mut reserved = Vec::new();
-        loop {
-            let file = File::open("/dev/null")?;
-            if file.as_raw_fd() > RESERVED_MAX {
-                break;
-            }
-            reserved.push(file);
-        }
         let mut source = File::open(path)?;
-        let mut copy = anonymous_file()?;
+        let mut copy = File::from(above_fixed(anonymous_file()?)?);
         io::copy(&mut source, &mut copy)?;
         let seals =
             libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
@@ -37,10 +44,7 @@ impl SealedProgram {
         if unsafe { libc::fcntl(copy.as_raw_fd(), libc::F_ADD_SEALS, seals) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self {
-            copy,
-            _reserved: reserved,
-        })
+        Ok(Self { copy })
     }
 
     /// A path to execute, valid in this process and its forks until they execute.
@@ -79,6 +83,6 @@ mod tests {
         let mut copy = &program.copy;
         assert!(copy.write_all(b"x").is_err());
         assert!(program.copy.set_len(0).is_err());
-        assert!(program.copy.as_raw_fd() > RESERVED_MAX);
+        assert!(program.copy.as_raw_fd() >= FREE_FROM);
     }
 }

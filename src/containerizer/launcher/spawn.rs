@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::path::Path;
 use std::ptr;
 
-use super::program::SealedProgram;
+use super::program::{SealedProgram, above_fixed};
 use crate::containerizer::plan::{CgroupVersion, LIFELINE_FD, LaunchPlan, PLAN_FD, TaskCgroup};
 
 /// Flag of `clone3(2)`: the child is born in the cgroup of `cgroup`.
@@ -65,8 +65,10 @@ pub fn spawn(
     stdout: &File,
     stderr: &File,
 ) -> io::Result<Spawned> {
-    let plan_file = plan_file(plan)?;
-    let null = File::open("/dev/null")?;
+    let plan_file = above_fixed(plan_file(plan)?)?;
+    let null = above_fixed(File::open("/dev/null")?)?;
+    let stdout = above_fixed(stdout.try_clone()?)?;
+    let stderr = above_fixed(stderr.try_clone()?)?;
     let (lifeline, lifeline_child) = pipe()?;
     let (errors, errors_child) = pipe()?;
     let (joins, born) = open_cgroups(cgroups)?;
@@ -128,7 +130,8 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
         if libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok((OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])))
+        let (ours, theirs) = (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1]));
+        Ok((ours, above_fixed(theirs)?))
     }
 }
 
