@@ -390,6 +390,14 @@ impl Agent {
         } else {
             // It was never launched; its container id dies with it.
             self.containers.remove(&executor.container_id);
+            if executor.checkpoint {
+                let record = Record::ExecutorEnded {
+                    framework_id: key.0.clone(),
+                    executor_id: key.1.clone(),
+                    container_id: executor.container_id.clone(),
+                };
+                self.checkpoint(record, Pending::Nothing, effects);
+            }
         }
         self.forget_idle_framework(&key.0, effects);
     }

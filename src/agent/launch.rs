@@ -360,6 +360,8 @@ impl Agent {
             }
         }
         match executor.status {
+            // Without live tasks it waits for new ones, or for the last word about the old.
+            ExecutorStatus::Preparing if executor.live_tasks().next().is_none() => {}
             ExecutorStatus::Preparing => self.launch(now, key, effects),
             ExecutorStatus::Running => self.deliver(key, effects),
             ExecutorStatus::Registering

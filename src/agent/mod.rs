@@ -67,6 +67,10 @@ mod task;
 mod timer;
 mod update_stream;
 
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;
+
 pub use self::core::Agent;
 pub use call::{CallRefused, ExecutorCall, ParsedCall, Subscription};
 pub use config::{AgentConfig, Timing};
