@@ -12,12 +12,19 @@
 //!                     +--StartFailed-->   Killing --Ended--> Ended
 //! ```
 
+mod event;
+mod probes;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::checks::{self, Health, Outcome, Probe, ProbeKind, Schedule, Verdict};
+pub use event::{Config, Effect, Effects, Event, Signal, TimerKey};
+
+use probes::schedule;
+
+use super::checks::{self, Health, Outcome, ProbeKind};
 use super::exit::Exit;
-use crate::base::{ExecutorId, FrameworkId, Instant, Now, Rng, Uuid};
+use crate::base::{Instant, Now, Rng, Uuid};
 use crate::proto::v1;
 use crate::proto::v1::executor as wire;
 use crate::proto::v1::task_status::Reason;
@@ -34,120 +41,6 @@ const SHUTDOWN_MARGIN: Duration = Duration::from_secs(1);
 
 /// Updates kept for an agent that is away. Check results beyond it are dropped, state changes never.
 const UNACKNOWLEDGED_MAX: usize = 128;
-
-/// What the machine needs to know before its first step.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The framework that the task belongs to.
-    pub framework_id: FrameworkId,
-    /// Equals the task's id.
-    pub executor_id: ExecutorId,
-    /// Outlive the agent (`FrameworkInfo.checkpoint`).
-    pub checkpoint: bool,
-    /// How long to wait for a lost agent, if `checkpoint`.
-    pub recovery_timeout: Duration,
-    /// From SHUTDOWN to the agent's destruction of the container.
-    pub shutdown_grace: Duration,
-    /// Seed of the update uuids.
-    pub seed: u64,
-}
-
-/// What can happen to an executor.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// The socket of the agent is open.
-    AgentConnected,
-    /// It is closed.
-    AgentDisconnected,
-    /// The agent said something.
-    Agent(Box<wire::Event>),
-    /// The task's first process exists.
-    Started {
-        /// In the namespace of the host.
-        pid: u32,
-    },
-    /// It could not be made.
-    StartFailed {
-        /// One line for people.
-        message: String,
-    },
-    /// The task's first process has ended, and its status is on disk.
-    Ended {
-        /// As waitpid(2) gives it.
-        wait_status: i32,
-    },
-    /// A probe is through.
-    ProbeEnded {
-        /// Which one.
-        kind: ProbeKind,
-        /// What it found.
-        outcome: Outcome,
-    },
-    /// A timer asked for has run out.
-    TimerFired(TimerKey),
-    /// Somebody sent SIGTERM to the executor itself.
-    TerminationRequested,
-}
-
-/// The timers of an executor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TimerKey {
-    /// SIGTERM was not enough.
-    Escalation,
-    /// `TaskInfo.max_completion_time`.
-    MaxCompletion,
-    /// The agent has been away for too long.
-    Recovery,
-    /// The last acknowledgement does not come.
-    FinalAcknowledgement,
-    /// The next probe is due.
-    Probe(ProbeKind),
-    /// A running probe takes too long.
-    ProbeTimeout(ProbeKind),
-}
-
-/// How to end a process tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// SIGTERM.
-    Terminate,
-    /// SIGKILL.
-    Kill,
-}
-
-/// What the shell has to do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Send to the agent; dropped by the shell if there is no connection.
-    ToAgent(Box<wire::Call>),
-    /// Start the task; answered by `Started` or `StartFailed`.
-    Start(Arc<v1::TaskInfo>),
-    /// Signal all processes of the task.
-    SignalTask(Signal),
-    /// Start a probe; answered by `ProbeEnded`.
-    RunProbe {
-        /// Which one.
-        kind: ProbeKind,
-        /// What to do.
-        probe: Probe,
-    },
-    /// Kill a running probe; no answer.
-    StopProbe(ProbeKind),
-    /// Replaces a timer of the same key.
-    SetTimer {
-        /// Comes back in `TimerFired`.
-        key: TimerKey,
-        /// When.
-        at: Instant,
-    },
-    /// Forgets a timer; harmless if there is none.
-    CancelTimer(TimerKey),
-    /// Kill whatever is left below this process and end it.
-    Exit,
-}
-
-/// The effects of steps, in order.
-pub type Effects = Vec<Effect>;
 
 /// Why a task is being killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -612,102 +505,6 @@ impl Executor {
         self.kill(now, Cause::MaxCompletion, Duration::ZERO, effects);
     }
 
-    // --- checks ---
-
-    fn stop_checks(&mut self, effects: &mut Effects) {
-        let Some(task) = &self.task else { return };
-        for kind in [ProbeKind::Check, ProbeKind::Health] {
-            if schedule(&task.info, kind).is_some() {
-                effects.push(Effect::CancelTimer(TimerKey::Probe(kind)));
-                effects.push(Effect::CancelTimer(TimerKey::ProbeTimeout(kind)));
-                effects.push(Effect::StopProbe(kind));
-            }
-        }
-    }
-
-    fn start_probe(&mut self, now: Now, kind: ProbeKind, effects: &mut Effects) {
-        let Some(task) = &self.task else { return };
-        if task.phase != Phase::Running {
-            return;
-        }
-        let Some(schedule) = schedule(&task.info, kind) else {
-            return;
-        };
-        effects.push(Effect::RunProbe {
-            kind,
-            probe: schedule.probe,
-        });
-        if let Some(limit) = schedule.timeout {
-            effects.push(Effect::SetTimer {
-                key: TimerKey::ProbeTimeout(kind),
-                at: now.mono.after(limit),
-            });
-        }
-    }
-
-    fn probed(&mut self, now: Now, kind: ProbeKind, outcome: &Outcome, effects: &mut Effects) {
-        let Some(task) = &self.task else { return };
-        if task.phase != Phase::Running {
-            return;
-        }
-        let Some(schedule) = schedule(&task.info, kind) else {
-            return;
-        };
-        effects.push(Effect::CancelTimer(TimerKey::ProbeTimeout(kind)));
-        effects.push(Effect::SetTimer {
-            key: TimerKey::Probe(kind),
-            at: now.mono.after(schedule.interval),
-        });
-        match kind {
-            ProbeKind::Check => self.checked(now, outcome, effects),
-            ProbeKind::Health => self.health_checked(now, outcome, effects),
-        }
-    }
-
-    fn checked(&mut self, now: Now, outcome: &Outcome, effects: &mut Effects) {
-        let Some(task) = &mut self.task else { return };
-        let Some(check) = &task.info.check else {
-            return;
-        };
-        let status = checks::check_status(check, Some(outcome));
-        if task.check_status.as_ref() == Some(&status) {
-            return;
-        }
-        task.check_status = Some(status);
-        let reason = Some(Reason::TaskCheckStatusUpdated);
-        self.update(now, v1::TaskState::TaskRunning, None, reason, effects);
-    }
-
-    fn health_checked(&mut self, now: Now, outcome: &Outcome, effects: &mut Effects) {
-        let Some(task) = &mut self.task else { return };
-        let Some(health) = &mut task.health else {
-            return;
-        };
-        let verdict = health.record(now.mono, outcome.is_healthy());
-        task.healthy = match verdict {
-            Verdict::Silent => return,
-            Verdict::Report { healthy } => Some(healthy),
-            Verdict::Kill => Some(false),
-        };
-        let grace = grace(task.info.kill_policy.as_ref()).unwrap_or(KILL_GRACE);
-        let message = match outcome {
-            Outcome::Failed(why) => Some(format!("Health check failed: {why}")),
-            Outcome::Command(code) if *code != 0 => {
-                Some(format!("Health check failed: command exited with {code}"))
-            }
-            Outcome::Http(code) if !outcome.is_healthy() => {
-                Some(format!("Health check failed: HTTP status {code}"))
-            }
-            Outcome::Tcp(false) => Some("Health check failed: no connection".to_owned()),
-            Outcome::Command(_) | Outcome::Http(_) | Outcome::Tcp(true) => None,
-        };
-        let reason = Some(Reason::TaskHealthCheckStatusUpdated);
-        self.update(now, v1::TaskState::TaskRunning, message, reason, effects);
-        if verdict == Verdict::Kill {
-            self.kill(now, Cause::Unhealthy, grace, effects);
-        }
-    }
-
     // --- updates ---
 
     fn status(&mut self, now: Now, task_id: v1::TaskId, state: v1::TaskState) -> v1::TaskStatus {
@@ -798,13 +595,6 @@ fn duration(info: Option<&v1::DurationInfo>) -> Option<Duration> {
 
 fn grace(policy: Option<&v1::KillPolicy>) -> Option<Duration> {
     duration(policy?.grace_period.as_ref())
-}
-
-fn schedule(info: &v1::TaskInfo, kind: ProbeKind) -> Option<Schedule> {
-    match kind {
-        ProbeKind::Check => checks::check_schedule(info.check.as_ref()?),
-        ProbeKind::Health => checks::health_schedule(info.health_check.as_ref()?),
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The listener of a daemon: connections in, requests to one router, bounds on everything that a
-//! stranger can do to a connection.
+//! Shell: the listener of a daemon: connections in, requests to one router, bounds on everything
+//! that a stranger can do to a connection.
 
 mod connection;
 mod limits;

@@ -1,7 +1,9 @@
 //! Histories of the command executor, step by step.
 
+use super::super::checks::Probe;
 use super::*;
 use crate::base::Timestamp;
+use crate::base::{ExecutorId, FrameworkId};
 use v1::TaskState::{TaskFailed, TaskFinished, TaskKilled, TaskKilling, TaskRunning, TaskStarting};
 
 /// An executor with its clock and everything that it has sent.

@@ -1,4 +1,4 @@
-//! Where a registry is kept.
+//! Shell: where a registry is kept.
 
 mod memory;
 
