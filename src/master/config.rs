@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::allocator::AllocatorConfig;
 use crate::proto::v1;
 
 /// How a master behaves. Every duration is longer than zero unless its text says otherwise.
@@ -11,6 +12,10 @@ pub struct MasterConfig {
     pub uuid: String,
     /// What schedulers and tools see in `SUBSCRIBED` and `GET_MASTER`.
     pub info: v1::MasterInfo,
+    /// Grows with every new leader; agents refuse a lower one than they have seen.
+    pub epoch: u64,
+    /// Who is offered what, and how often.
+    pub allocator: AllocatorConfig,
     /// `--agent_ping_timeout`: time between two pings, and the time each may take.
     pub agent_ping_timeout: Duration,
     /// `--max_agent_ping_timeouts`: this many unanswered pings make an agent unreachable.
@@ -44,6 +49,8 @@ impl MasterConfig {
                 ..v1::MasterInfo::default()
             },
             uuid,
+            epoch: 1,
+            allocator: AllocatorConfig::default(),
             agent_ping_timeout: Duration::from_secs(15),
             agent_ping_timeouts_max: 5,
             agent_reregister_timeout: Duration::from_secs(600),

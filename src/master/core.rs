@@ -1,64 +1,262 @@
 //! The machine itself: the state of a cluster's master, and the routing of events.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use crate::base::{AgentId, FrameworkId, Now, OfferId, Timestamp};
+use crate::allocator::Allocator;
+use crate::base::{
+    AgentId, ConnectionId, FrameworkId, Instant, Now, OfferId, RequestId, Timestamp,
+};
 use crate::proto::v1;
-use crate::registry::Registry;
+use crate::registry::{Operation, Registry};
 
 use super::agent::Agent;
+use super::call::{CallError, OperatorCall, Reply};
 use super::config::MasterConfig;
-use super::effect::Effects;
+use super::effect::{Effect, Effects, Token};
 use super::event::Event;
 use super::framework::Framework;
 use super::history::History;
 use super::metrics::Metrics;
 use super::offer::Offer;
+use super::pending::Pending;
+use super::register::Link;
 use super::snapshot::Snapshot;
+use super::timer::TimerKey;
 
 /// The master of a cluster.
 #[derive(Debug)]
 pub struct Master {
-    config: MasterConfig,
-    info: Arc<v1::MasterInfo>,
-    started: Timestamp,
-    agents: OrdMap<AgentId, Arc<Agent>>,
-    recovered: OrdMap<AgentId, Arc<v1::AgentInfo>>,
-    unreachable: OrdMap<AgentId, Timestamp>,
-    frameworks: OrdMap<FrameworkId, Arc<Framework>>,
-    completed: History<FrameworkId, Framework>,
-    offers: OrdMap<OfferId, Arc<Offer>>,
-    metrics: Metrics,
+    pub(super) config: MasterConfig,
+    pub(super) info: Arc<v1::MasterInfo>,
+    pub(super) started: Timestamp,
+    pub(super) allocator: Allocator,
+    /// When the allocator wants to be run, as its timer stands.
+    pub(super) allocation_at: Option<Instant>,
+    pub(super) agents: OrdMap<AgentId, Arc<Agent>>,
+    /// Where agents live, to notice that one has a successor.
+    pub(super) addresses: BTreeMap<String, AgentId>,
+    /// Admitted agents that have not come back since this master started.
+    pub(super) recovered: OrdMap<AgentId, Arc<v1::AgentInfo>>,
+    pub(super) unreachable: OrdMap<AgentId, Timestamp>,
+    /// Agents of which the registry is being told something; nothing else may happen to them.
+    pub(super) writing: BTreeSet<AgentId>,
+    pub(super) frameworks: OrdMap<FrameworkId, Arc<Framework>>,
+    pub(super) completed: History<FrameworkId, Framework>,
+    pub(super) offers: OrdMap<OfferId, Arc<Offer>>,
+    pub(super) schedulers: BTreeMap<ConnectionId, FrameworkId>,
+    pub(super) links: BTreeMap<ConnectionId, Link>,
+    pub(super) pending: BTreeMap<Token, Pending>,
+    /// The timers that are set.
+    pub(super) timers: BTreeSet<TimerKey>,
+    pub(super) minted: Minted,
+    pub(super) metrics: Metrics,
+    /// Asked to end: takes nothing new.
+    pub(super) draining: bool,
+}
+
+/// How many names of each kind were given out.
+#[derive(Debug, Default)]
+pub(super) struct Minted {
+    pub(super) frameworks: u64,
+    pub(super) agents: u64,
+    pub(super) offers: u64,
+    pub(super) tokens: u64,
+}
+
+/// What every verb needs of the step that it is part of.
+#[derive(Debug)]
+pub(super) struct Step<'a> {
+    pub(super) now: Now,
+    pub(super) effects: &'a mut Effects,
+}
+
+impl Step<'_> {
+    pub(super) fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(super) fn reply(&mut self, request: RequestId, result: Result<Reply, CallError>) {
+        self.push(Effect::Reply { request, result });
+    }
 }
 
 impl Master {
-    /// A master that starts to lead with what the registry holds.
+    /// A master that starts to lead with what the registry holds. Agents that the registry knows
+    /// have `--agent_reregister_timeout` to come back.
     pub fn new(config: MasterConfig, registry: Registry, now: Now, effects: &mut Effects) -> Self {
-        let _ = effects;
-        Self {
+        let mut master = Self {
             info: Arc::new(config.info.clone()),
             started: now.wall,
+            allocator: Allocator::new(config.allocator.clone()),
+            allocation_at: None,
             agents: OrdMap::new(),
+            addresses: BTreeMap::new(),
             recovered: registry.agents,
             unreachable: registry.unreachable,
+            writing: BTreeSet::new(),
             frameworks: OrdMap::new(),
             completed: History::new(config.completed_frameworks_max),
             offers: OrdMap::new(),
+            schedulers: BTreeMap::new(),
+            links: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            minted: Minted::default(),
             metrics: Metrics::default(),
+            draining: false,
             config,
+        };
+        let step = &mut Step { now, effects };
+        let recovered: Vec<AgentId> = master.recovered.keys().cloned().collect();
+        let deadline = now.mono.after(master.config.agent_reregister_timeout);
+        for agent_id in recovered {
+            master.set_timer(step, TimerKey::Reregistration(agent_id), deadline);
         }
+        master
     }
 
     /// Takes one event and appends what is to be done.
     pub fn step(&mut self, now: Now, event: Event, effects: &mut Effects) {
-        let _ = (now, event, effects);
+        let step = &mut Step { now, effects };
+        match event {
+            Event::SchedulerSubscribed {
+                connection,
+                framework,
+                suppressed_roles,
+                principal,
+            } => self.subscribe(step, connection, *framework, &suppressed_roles, principal),
+            Event::SchedulerCall {
+                request,
+                framework_id,
+                connection,
+                call,
+            } => {
+                let result = self.scheduler_call(step, &framework_id, connection, call);
+                step.reply(request, result.map(|()| Reply::Accepted));
+            }
+            Event::SchedulerDisconnected { connection } => {
+                self.scheduler_disconnected(step, connection);
+            }
+            Event::AgentConnected { connection, peer } => {
+                self.agent_connected(step, connection, peer);
+            }
+            Event::AgentMessage {
+                connection,
+                message,
+            } => self.agent_message(step, connection, *message),
+            Event::AgentDisconnected { connection } => self.agent_disconnected(step, connection),
+            Event::OperatorCall { request, call } => {
+                let result = self.operator_call(step, &call);
+                step.reply(request, result.map(|()| Reply::Accepted));
+            }
+            Event::SnapshotRequested { request } => {
+                let snapshot = Box::new(self.snapshot(now));
+                step.reply(request, Ok(Reply::Snapshot(snapshot)));
+            }
+            Event::Persisted { token, result } => self.persisted(step, token, result),
+            Event::TimerFired(key) => self.timer_fired(step, &key),
+            Event::Shutdown => self.drain(step),
+        }
+        self.plan_allocation(step);
     }
 
-    /// Panics with a message when the state contradicts itself.
-    pub fn check_invariants(&self) {
-        assert!(self.offers.len() <= self.offers.len(), "{:?}", self.config);
+    fn timer_fired(&mut self, step: &mut Step<'_>, key: &TimerKey) {
+        if !self.timers.remove(key) {
+            return;
+        }
+        match key {
+            TimerKey::Allocation => {
+                self.allocation_at = None;
+                self.allocate(step);
+            }
+            TimerKey::Ping(agent_id) => self.ping(step, agent_id),
+            TimerKey::Reregistration(agent_id) => self.reregistration_timed_out(step, agent_id),
+            TimerKey::Failover(framework_id) => {
+                tracing::info!(%framework_id, "failover timeout passed");
+                self.remove_framework(step, framework_id);
+            }
+            TimerKey::OfferExpired(offer_id) => self.rescind(step, offer_id),
+        }
+    }
+
+    fn operator_call(&mut self, step: &mut Step<'_>, call: &OperatorCall) -> Result<(), CallError> {
+        let (OperatorCall::Teardown { framework_id } | OperatorCall::KillTask { framework_id, .. }) =
+            call;
+        if !self.frameworks.contains_key(framework_id) {
+            return Err(CallError::not_found(
+                if self.completed.contains(framework_id) {
+                    format!("framework {framework_id} has ended already")
+                } else {
+                    format!("framework {framework_id} is not known")
+                },
+            ));
+        }
+        match call {
+            OperatorCall::Teardown { .. } => self.remove_framework(step, framework_id),
+            OperatorCall::KillTask {
+                task_id,
+                kill_policy,
+                ..
+            } => {
+                let Some(framework) = self.frameworks.get(framework_id) else {
+                    return Ok(());
+                };
+                if !framework.tasks.contains_key(task_id) {
+                    return Err(CallError::not_found(format!(
+                        "framework {framework_id} has no task {task_id} that runs"
+                    )));
+                }
+                self.kill_task(step, framework_id, task_id, *kill_policy);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets everybody go: no tasks are touched, agents and schedulers look for the next leader.
+    fn drain(&mut self, step: &mut Step<'_>) {
+        self.draining = true;
+        for connection in self.schedulers.keys() {
+            step.push(Effect::CloseScheduler {
+                connection: *connection,
+            });
+        }
+        for connection in self.links.keys() {
+            step.push(Effect::CloseAgent {
+                connection: *connection,
+            });
+        }
+    }
+
+    // What the verbs share.
+
+    pub(super) fn set_timer(&mut self, step: &mut Step<'_>, key: TimerKey, at: Instant) {
+        self.timers.insert(key.clone());
+        step.push(Effect::SetTimer { key, at });
+    }
+
+    pub(super) fn cancel_timer(&mut self, step: &mut Step<'_>, key: TimerKey) {
+        if self.timers.remove(&key) {
+            step.push(Effect::CancelTimer { key });
+        }
+    }
+
+    /// Has the registry changed; `pending` goes on when it is.
+    pub(super) fn persist(&mut self, step: &mut Step<'_>, operation: Operation, pending: Pending) {
+        self.minted.tokens += 1;
+        let token = Token(self.minted.tokens);
+        self.pending.insert(token, pending);
+        step.push(Effect::Persist { token, operation });
+    }
+
+    pub(super) fn framework_mut(&mut self, id: &FrameworkId) -> Option<&mut Framework> {
+        self.frameworks.get_mut(id).map(Arc::make_mut)
+    }
+
+    pub(super) fn agent_mut(&mut self, id: &AgentId) -> Option<&mut Agent> {
+        self.agents.get_mut(id).map(Arc::make_mut)
     }
 
     /// The state at this moment, for readers.

@@ -6,7 +6,7 @@
 //! (an agent reported it) Recovered
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::base::{AgentId, ConnectionId, ExecutorId, FrameworkId, OfferId, TaskI
 use crate::proto::v1;
 use crate::proto::v1::TaskState;
 use crate::proto::v1::framework_info::capability::Type as Capability;
+use crate::resources::{Quantities, ReservationForm};
 use crate::roles::Role;
 
 use super::history::History;
@@ -63,6 +64,8 @@ pub struct Capabilities {
     pub multi_role: bool,
     /// Knows TASK_KILLING.
     pub task_killing_state: bool,
+    /// Knows reservations as stacks.
+    pub reservation_refinement: bool,
 }
 
 impl Capabilities {
@@ -74,6 +77,7 @@ impl Capabilities {
             partition_aware: has(Capability::PartitionAware),
             multi_role: has(Capability::MultiRole),
             task_killing_state: has(Capability::TaskKillingState),
+            reservation_refinement: has(Capability::ReservationRefinement),
         }
     }
 }
@@ -93,6 +97,8 @@ pub struct Framework {
     pub capabilities: Capabilities,
     /// How long its tasks outlive its scheduler's stream.
     pub failover_timeout: Duration,
+    /// Smallest bundles worth an offer, by role, in place of the cluster's.
+    pub min_allocatable: BTreeMap<Role, Vec<Quantities>>,
     /// Where it stands.
     pub status: FrameworkStatus,
     /// When this master first heard of it.
@@ -123,6 +129,16 @@ impl Framework {
             precise
         } else {
             TaskState::TaskLost
+        }
+    }
+
+    /// How this framework reads reservations.
+    #[must_use]
+    pub fn reservation_form(&self) -> ReservationForm {
+        if self.capabilities.reservation_refinement {
+            ReservationForm::Stack
+        } else {
+            ReservationForm::Flat
         }
     }
 

@@ -8,13 +8,14 @@
 //! | --- | --- |
 //! | in and out | [`event`], [`call`], [`effect`], [`timer`], [`config`] |
 //! | records | [`agent`], [`framework`], [`task`], [`offer`], [`history`] |
-//! | the machine | `core` |
-//! | readers | [`snapshot`], [`metrics`] |
+//! | the machine | `core` routes; `calls`, `pending`, `records`, `invariants` |
+//! | schedulers | `subscribe`, `teardown`, `offers`, `accept`, `kill`, `reconcile`, `messages`, `events` |
+//! | agents | `register`, `reregister`, `liveness`, `task_updates` |
+//! | readers | [`snapshot`], [`metrics`], `views` |
 //! | the shell | [`driver`] |
 
 /// True when a test has planted this bug into the core; always false without `testing`.
 #[cfg(feature = "testing")]
-#[expect(unused_macros, reason = "first use follows")]
 macro_rules! planted {
     ($core:expr, $bug:ident) => {
         $core.config.planted.has(crate::testing::planted::Bug::$bug)
@@ -22,29 +23,48 @@ macro_rules! planted {
 }
 /// No bug can be planted without `testing`.
 #[cfg(not(feature = "testing"))]
-#[expect(unused_macros, reason = "first use follows")]
 macro_rules! planted {
     ($core:expr, $bug:ident) => {
         false
     };
 }
 
+mod accept;
 pub mod agent;
 pub mod call;
+mod calls;
 pub mod config;
 mod core;
 pub mod driver;
 pub mod effect;
 pub mod event;
+mod events;
 pub mod framework;
 pub mod history;
+mod invariants;
+mod kill;
+mod liveness;
+mod messages;
 pub mod metrics;
 pub mod offer;
+mod offers;
+mod pending;
 mod perform;
+mod reconcile;
+mod records;
+mod register;
+mod reregister;
 pub mod snapshot;
+mod subscribe;
 pub mod task;
+mod task_updates;
+mod teardown;
 pub mod timer;
 mod views;
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;
 
 pub use self::core::Master;
 pub use call::{CallError, CallErrorKind, OperatorCall, Reply, SchedulerCall};

@@ -2,11 +2,10 @@
 
 use crate::base::{AgentId, FrameworkId, OfferId};
 use crate::proto::v1;
-use crate::resources::Resources;
+use crate::resources::{ReservationForm, Resources};
 use crate::roles::Role;
 
 use super::agent::Agent;
-use super::views::wire;
 
 /// Resources of one agent that one framework may use in one role, until it answers.
 #[derive(Clone, Debug)]
@@ -24,9 +23,9 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// The offer as schedulers see it; `agent` is the offer's.
+    /// The offer as its scheduler sees it; `agent` is the offer's, `form` the framework's.
     #[must_use]
-    pub fn to_proto(&self, agent: &Agent) -> v1::Offer {
+    pub fn to_proto(&self, agent: &Agent, form: ReservationForm) -> v1::Offer {
         let hostname = agent.info.hostname.clone();
         let (ip, _) = agent.peer.rsplit_once(':').unwrap_or((&agent.peer, ""));
         v1::Offer {
@@ -45,7 +44,7 @@ impl Offer {
                 ..v1::Url::default()
             }),
             domain: agent.info.domain.clone(),
-            resources: wire(&self.resources),
+            resources: self.resources.to_proto(form),
             attributes: agent.info.attributes.clone(),
             executor_ids: agent
                 .executors

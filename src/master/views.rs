@@ -3,18 +3,12 @@
 use crate::base::Timestamp;
 use crate::proto::v1;
 use crate::proto::v1::master::response::{get_agents, get_frameworks};
-use crate::resources::Resources;
+use crate::resources::ReservationForm;
 
 use super::agent::Agent;
 use super::effect::OperatorEvent;
 use super::framework::{Framework, FrameworkStatus};
 use super::snapshot::Snapshot;
-
-/// Resources as messages carry them.
-pub(super) fn wire(resources: &Resources) -> Vec<v1::Resource> {
-    let _ = resources;
-    Vec::new()
-}
 
 fn time(at: Timestamp) -> v1::TimeInfo {
     v1::TimeInfo {
@@ -34,9 +28,9 @@ impl Snapshot {
             pid: Some(format!("slave(1)@{}", agent.peer)),
             registered_time: Some(time(agent.registered)),
             reregistered_time: agent.reregistered.map(time),
-            total_resources: wire(&agent.total),
-            allocated_resources: wire(&self.agent_allocated(agent)),
-            offered_resources: wire(&self.agent_offered(agent)),
+            total_resources: agent.total.to_proto(ReservationForm::Stack),
+            allocated_resources: self.agent_allocated(agent).to_proto(ReservationForm::Stack),
+            offered_resources: self.agent_offered(agent).to_proto(ReservationForm::Stack),
             ..get_agents::Agent::default()
         }
     }
@@ -47,7 +41,7 @@ impl Snapshot {
         let connected = framework.is_connected();
         let offers = framework.offers.iter().filter_map(|offer_id| {
             let offer = self.offers.get(offer_id)?;
-            Some(offer.to_proto(self.agents.get(&offer.agent_id)?))
+            Some(offer.to_proto(self.agents.get(&offer.agent_id)?, ReservationForm::Stack))
         });
         get_frameworks::Framework {
             framework_info: v1::FrameworkInfo::clone(&framework.info),
@@ -58,8 +52,12 @@ impl Snapshot {
             reregistered_time: framework.reregistered.map(time),
             unregistered_time: framework.unregistered.map(time),
             offers: offers.collect(),
-            allocated_resources: wire(&self.framework_allocated(framework)),
-            offered_resources: wire(&self.framework_offered(framework)),
+            allocated_resources: self
+                .framework_allocated(framework)
+                .to_proto(ReservationForm::Stack),
+            offered_resources: self
+                .framework_offered(framework)
+                .to_proto(ReservationForm::Stack),
             ..get_frameworks::Framework::default()
         }
     }

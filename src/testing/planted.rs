@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 /// One planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bug {
-    /// Master: forwards an acknowledgement for an update that it has not recorded.
+    /// Master: acknowledges an update to the agent before the scheduler has.
     AcknowledgeBeforeRecorded,
     /// Master: keeps a task's resources allocated after its end.
     SkipRecoverOnTerminal,

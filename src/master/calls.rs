@@ -1,0 +1,131 @@
+//! Scheduler calls: who may call, and which verb answers.
+
+use crate::base::{ConnectionId, FrameworkId};
+use crate::validation::framework::check_own_roles;
+
+use super::call::{CallError, CallErrorKind, SchedulerCall};
+use super::core::{Master, Step};
+
+impl Master {
+    /// One call; what it cannot do at once comes as events later.
+    pub(super) fn scheduler_call(
+        &mut self,
+        step: &mut Step<'_>,
+        framework_id: &FrameworkId,
+        connection: Option<ConnectionId>,
+        call: SchedulerCall,
+    ) -> Result<(), CallError> {
+        self.check_caller(framework_id, connection, &call)?;
+        let metrics = &mut self.metrics;
+        match call {
+            SchedulerCall::Teardown => {
+                metrics.messages_unregister_framework += 1;
+                self.remove_framework(step, framework_id);
+            }
+            SchedulerCall::Accept(accept) => {
+                metrics.messages_launch_tasks += 1;
+                return self.accept(step, framework_id, accept);
+            }
+            SchedulerCall::Decline(decline) => {
+                metrics.messages_decline_offers += 1;
+                self.decline(step, framework_id, &decline);
+            }
+            SchedulerCall::Revive { roles } => {
+                metrics.messages_revive_offers += 1;
+                self.revive(framework_id, &roles)?;
+            }
+            SchedulerCall::Suppress { roles } => {
+                metrics.messages_suppress_offers += 1;
+                self.suppress(framework_id, &roles)?;
+            }
+            SchedulerCall::Kill(kill) => {
+                metrics.messages_kill_task += 1;
+                self.kill(step, framework_id, kill);
+            }
+            SchedulerCall::Shutdown(shutdown) => {
+                self.shutdown_executor(step, framework_id, shutdown);
+            }
+            SchedulerCall::Acknowledge(acknowledge) => {
+                metrics.messages_status_update_acknowledgement += 1;
+                self.acknowledge(step, framework_id, acknowledge)?;
+            }
+            SchedulerCall::Reconcile(reconcile) => {
+                metrics.messages_reconcile_tasks += 1;
+                self.reconcile(step, framework_id, &reconcile);
+            }
+            SchedulerCall::Message(message) => {
+                metrics.messages_framework_to_executor += 1;
+                self.message_to_executor(step, framework_id, message);
+            }
+            SchedulerCall::Request => metrics.messages_resource_request += 1,
+            SchedulerCall::UpdateFramework(update) => {
+                return self.update_framework(step, framework_id, &update);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_caller(
+        &self,
+        framework_id: &FrameworkId,
+        connection: Option<ConnectionId>,
+        call: &SchedulerCall,
+    ) -> Result<(), CallError> {
+        let Some(framework) = self.frameworks.get(framework_id) else {
+            return Err(CallError::invalid(format!(
+                "framework {framework_id} is not known; subscribe first"
+            )));
+        };
+        let Some(current) = framework.status.connection() else {
+            return Err(CallError::new(
+                CallErrorKind::Forbidden,
+                format!(
+                    "framework {framework_id} is not subscribed; subscribe before {}",
+                    call.name()
+                ),
+            ));
+        };
+        match connection {
+            Some(named) if named == current => Ok(()),
+            Some(_) => Err(CallError::invalid(format!(
+                "the stream id is not that of framework {framework_id}'s current subscription"
+            ))),
+            None => Err(CallError::invalid(format!(
+                "{} needs the stream id that SUBSCRIBE gave",
+                call.name()
+            ))),
+        }
+    }
+
+    fn revive(&mut self, framework_id: &FrameworkId, roles: &[String]) -> Result<(), CallError> {
+        let Some(framework) = self.framework_mut(framework_id) else {
+            return Ok(());
+        };
+        let roles = check_own_roles(roles, &framework.roles)
+            .map_err(|error| CallError::invalid(error.to_string()))?;
+        if roles.is_empty() {
+            framework.suppressed_roles.clear();
+        } else {
+            framework
+                .suppressed_roles
+                .retain(|role| !roles.contains(role));
+        }
+        self.allocator.revive(framework_id, &roles);
+        Ok(())
+    }
+
+    fn suppress(&mut self, framework_id: &FrameworkId, roles: &[String]) -> Result<(), CallError> {
+        let Some(framework) = self.framework_mut(framework_id) else {
+            return Ok(());
+        };
+        let roles = check_own_roles(roles, &framework.roles)
+            .map_err(|error| CallError::invalid(error.to_string()))?;
+        if roles.is_empty() {
+            framework.suppressed_roles = framework.roles.clone();
+        } else {
+            framework.suppressed_roles.extend(roles.iter().cloned());
+        }
+        self.allocator.suppress(framework_id, &roles);
+        Ok(())
+    }
+}

@@ -1,0 +1,305 @@
+//! Whether agents are there: pings, broken links, and what it means when one is not.
+
+use std::time::Duration;
+
+use crate::base::{AgentId, ConnectionId, FrameworkId, OfferId, TaskId};
+use crate::proto::link;
+use crate::proto::link::from_master::Message as FromMaster;
+use crate::proto::v1::TaskState;
+use crate::proto::v1::task_status::Reason;
+use crate::registry::Operation;
+
+use super::agent::{AgentStatus, TaskKey};
+use super::core::{Master, Step};
+use super::effect::{Effect, OperatorEvent};
+use super::events::master_status;
+use super::pending::{Departure, Pending};
+use super::reconcile::time;
+use super::register::LinkStage;
+use super::task::is_terminal;
+use super::timer::TimerKey;
+
+impl Master {
+    /// How long an agent may be silent.
+    pub(super) fn ping_timeout(&self) -> Duration {
+        self.config.agent_ping_timeout * self.config.agent_ping_timeouts_max
+    }
+
+    /// Starts to ping an agent whose link has come up.
+    pub(super) fn start_pings(&mut self, step: &mut Step<'_>, agent_id: &AgentId) {
+        if let Some(agent) = self.agent_mut(agent_id) {
+            agent.pings_missed = 0;
+            agent.ping_pending = false;
+        }
+        self.ping(step, agent_id);
+    }
+
+    /// Time for the next ping: one that was not answered counts, and so does a link that is down.
+    pub(super) fn ping(&mut self, step: &mut Step<'_>, agent_id: &AgentId) {
+        let missed_max = self.config.agent_ping_timeouts_max;
+        let Some(agent) = self.agent_mut(agent_id) else {
+            return;
+        };
+        if agent.status == AgentStatus::Leaving {
+            return;
+        }
+        if agent.ping_pending || !agent.is_active() {
+            agent.pings_missed += 1;
+        }
+        if agent.pings_missed >= missed_max {
+            tracing::warn!(%agent_id, "agent does not answer");
+            self.leave(step, agent_id, Departure::Unreachable(step.now.wall));
+            return;
+        }
+        agent.ping += 1;
+        agent.ping_pending = true;
+        let message = FromMaster::Ping(link::Ping {
+            sequence: agent.ping,
+        });
+        self.send_agent(step, agent_id, message);
+        let next = step.now.mono.after(self.config.agent_ping_timeout);
+        self.set_timer(step, TimerKey::Ping(agent_id.clone()), next);
+    }
+
+    /// An agent's answer to a ping.
+    pub(super) fn pong(&mut self, agent_id: &AgentId, message: &link::Pong) {
+        if let Some(agent) = self.agent_mut(agent_id)
+            && agent.ping == message.sequence
+        {
+            agent.ping_pending = false;
+            agent.pings_missed = 0;
+        }
+    }
+
+    /// A link ended. The agent's tasks are believed to run on, but for those of frameworks that do
+    /// not checkpoint: their executors end with the agent.
+    pub(super) fn agent_disconnected(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
+        let Some(link) = self.links.remove(&connection) else {
+            return;
+        };
+        let LinkStage::Registered(agent_id) = link.stage else {
+            return;
+        };
+        let Some(agent) = self.agent_mut(&agent_id) else {
+            return;
+        };
+        if agent.status != AgentStatus::Active(connection) {
+            return;
+        }
+        agent.status = AgentStatus::Disconnected;
+        tracing::info!(%agent_id, "agent disconnected");
+        self.allocator.deactivate_agent(&agent_id);
+        self.rescind_offers_of(step, &agent_id);
+        self.lose_unsaved(step, &agent_id);
+        let deadline = step.now.mono.after(self.config.agent_reregister_timeout);
+        self.set_timer(step, TimerKey::Reregistration(agent_id), deadline);
+    }
+
+    /// Takes back all offers of an agent's resources.
+    pub(super) fn rescind_offers_of(&mut self, step: &mut Step<'_>, agent_id: &AgentId) {
+        let Some(agent) = self.agents.get(agent_id) else {
+            return;
+        };
+        let offers: Vec<OfferId> = agent.offers.iter().cloned().collect();
+        for offer_id in offers {
+            self.rescind(step, &offer_id);
+        }
+    }
+
+    /// Tasks and executors of frameworks without checkpointing are lost with their agent's link.
+    fn lose_unsaved(&mut self, step: &mut Step<'_>, agent_id: &AgentId) {
+        let Some(agent) = self.agents.get(agent_id) else {
+            return;
+        };
+        let unsaved = |framework_id: &FrameworkId| {
+            let framework = self.frameworks.get(framework_id);
+            framework.is_some_and(|framework| !framework.info.checkpoint())
+        };
+        let tasks: Vec<TaskKey> = agent
+            .tasks
+            .iter()
+            .filter(|key| unsaved(&key.0))
+            .cloned()
+            .collect();
+        let executors = agent.executors.keys().filter(|key| unsaved(&key.0));
+        let executors: Vec<_> = executors.cloned().collect();
+        for (framework_id, task_id) in tasks {
+            let (state, reason) = (TaskState::TaskLost, Reason::AgentDisconnected);
+            let text = "the agent disconnected and the framework does not checkpoint";
+            self.end_task(step, agent_id, &framework_id, &task_id, state, reason, text);
+        }
+        for (framework_id, executor_id) in executors {
+            self.remove_executor(step, &framework_id, agent_id, &executor_id);
+            if let Some(connection) = self.connection_of(&framework_id) {
+                step.send_failure(connection, agent_id, Some((&executor_id, -1)));
+            }
+        }
+    }
+
+    /// Ends a task by the master's own word and moves it to the history; a task that has ended
+    /// already is only moved.
+    #[expect(clippy::too_many_arguments, reason = "all parts of one status")]
+    fn end_task(
+        &mut self,
+        step: &mut Step<'_>,
+        agent_id: &AgentId,
+        framework_id: &FrameworkId,
+        task_id: &TaskId,
+        state: TaskState,
+        reason: Reason,
+        text: &str,
+    ) {
+        let framework = self.frameworks.get(framework_id);
+        let task = framework.and_then(|framework| framework.tasks.get(task_id));
+        if task.is_some_and(|task| !is_terminal(task.state)) {
+            let at = step.now.wall;
+            let status = master_status(task_id, Some(agent_id), state, reason, text, at);
+            self.record_status(step, framework_id, task_id, state, &status);
+            self.forward_status(step, framework_id, task_id, status);
+        }
+        self.complete_task(framework_id, task_id);
+    }
+
+    /// Nobody came back in time.
+    pub(super) fn reregistration_timed_out(&mut self, step: &mut Step<'_>, agent_id: &AgentId) {
+        let at = step.now.wall;
+        if self.recovered.contains_key(agent_id) {
+            if self.writing.insert(agent_id.clone()) {
+                let operation = Operation::MarkUnreachable {
+                    agent_id: agent_id.clone(),
+                    at,
+                };
+                let agent_id = agent_id.clone();
+                self.persist(step, operation, Pending::LeaveRecovered { agent_id, at });
+            }
+            return;
+        }
+        let status = self.agents.get(agent_id).map(|agent| agent.status);
+        if status == Some(AgentStatus::Disconnected) {
+            self.leave(step, agent_id, Departure::Unreachable(at));
+        }
+    }
+
+    /// Has the registry told that an agent leaves; until then its tasks stay as they are. Nothing
+    /// happens while the registry is being told something else of the agent.
+    pub(super) fn leave(&mut self, step: &mut Step<'_>, agent_id: &AgentId, departure: Departure) {
+        if !self.writing.insert(agent_id.clone()) {
+            // The write under way decides first; the timers come again.
+            let again = step.now.mono.after(self.config.agent_ping_timeout);
+            self.set_timer(step, TimerKey::Ping(agent_id.clone()), again);
+            return;
+        }
+        self.allocator.deactivate_agent(agent_id);
+        if !planted!(self, SkipRescindOnAgentLoss) {
+            self.rescind_offers_of(step, agent_id);
+        }
+        self.cancel_timer(step, TimerKey::Ping(agent_id.clone()));
+        self.cancel_timer(step, TimerKey::Reregistration(agent_id.clone()));
+        let Some(agent) = self.agent_mut(agent_id) else {
+            return;
+        };
+        let former = agent.status.connection();
+        assert!(
+            agent.status.may_follow(AgentStatus::Leaving),
+            "{agent_id} leaves once"
+        );
+        agent.status = AgentStatus::Leaving;
+        if let Some(connection) = former {
+            self.close_link(step, connection);
+        }
+        let agent_id = agent_id.clone();
+        let operation = match departure {
+            Departure::Unreachable(at) => {
+                self.metrics.slave_unreachable_scheduled += 1;
+                Operation::MarkUnreachable {
+                    agent_id: agent_id.clone(),
+                    at,
+                }
+            }
+            Departure::Unregistered | Departure::Replaced => Operation::RemoveAgent {
+                agent_id: agent_id.clone(),
+            },
+        };
+        let pending = Pending::Leave {
+            agent_id,
+            departure,
+        };
+        self.persist(step, operation, pending);
+    }
+
+    /// The registry knows that an agent is gone: its tasks are unreachable or lost, its resources
+    /// leave the cluster.
+    pub(super) fn remove_agent(
+        &mut self,
+        step: &mut Step<'_>,
+        agent_id: &AgentId,
+        departure: Departure,
+    ) {
+        let Some(agent) = self.agents.get(agent_id) else {
+            return;
+        };
+        let (tasks, executors) = (agent.tasks.clone(), agent.executors.clone());
+        for (framework_id, task_id) in tasks {
+            self.lose_task(step, agent_id, &framework_id, &task_id, departure);
+        }
+        for ((framework_id, executor_id), _) in executors {
+            self.remove_executor(step, &framework_id, agent_id, &executor_id);
+        }
+        self.metrics.slave_removals += 1;
+        match departure {
+            Departure::Unreachable(at) => {
+                self.unreachable.insert(agent_id.clone(), at);
+                self.metrics.slave_removals_unhealthy += 1;
+                self.metrics.slave_unreachable_completed += 1;
+            }
+            Departure::Unregistered => self.metrics.slave_removals_unregistered += 1,
+            Departure::Replaced => self.metrics.slave_removals_registered += 1,
+        }
+        for framework in self.frameworks.values() {
+            if let Some(connection) = framework.status.connection() {
+                step.send_failure(connection, agent_id, None);
+            }
+        }
+        self.allocator.remove_agent(agent_id);
+        self.addresses.retain(|_, known| known != agent_id);
+        self.agents.remove(agent_id);
+        tracing::info!(%agent_id, ?departure, "agent removed");
+        let removed = OperatorEvent::AgentRemoved(agent_id.clone());
+        step.push(Effect::Publish(removed));
+    }
+
+    fn lose_task(
+        &mut self,
+        step: &mut Step<'_>,
+        agent_id: &AgentId,
+        framework_id: &FrameworkId,
+        task_id: &TaskId,
+        departure: Departure,
+    ) {
+        let Some(framework) = self.frameworks.get(framework_id) else {
+            return;
+        };
+        let ended = framework
+            .tasks
+            .get(task_id)
+            .is_none_or(|task| is_terminal(task.state));
+        let reason = Reason::AgentRemoved;
+        let Departure::Unreachable(at) = departure else {
+            let state = framework.loss(TaskState::TaskGone);
+            let text = "the agent was removed";
+            self.end_task(step, agent_id, framework_id, task_id, state, reason, text);
+            return;
+        };
+        if ended {
+            self.complete_task(framework_id, task_id);
+            return;
+        }
+        let state = framework.loss(TaskState::TaskUnreachable);
+        let text = "the agent is unreachable";
+        let mut status = master_status(task_id, Some(agent_id), state, reason, text, step.now.wall);
+        status.unreachable_time = Some(time(at));
+        self.record_status(step, framework_id, task_id, state, &status);
+        self.forward_status(step, framework_id, task_id, status);
+        self.park_task(framework_id, task_id);
+    }
+}
