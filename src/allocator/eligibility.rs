@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::base::Instant;
+use crate::base::{Instant, format_duration};
 use crate::resources::Resource;
 
 use super::agent::Agent;
@@ -73,14 +73,19 @@ pub const REJECTION_KINDS: [&str; Rejection::KINDS] = [
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::FrameworkInactive => f.write_str("framework is not connected"),
+            Self::FrameworkInactive => {
+                f.write_str("framework is not connected or has left the role")
+            }
             Self::Suppressed => f.write_str("role is suppressed"),
             Self::AgentInactive => f.write_str("agent is not connected or takes no tasks"),
             Self::CapabilityMissing(needed) => write!(f, "framework lacks {needed}"),
             Self::NothingAvailable => f.write_str("nothing is left on the agent"),
             Self::ReservedElsewhere => f.write_str("what is left is reserved to other roles"),
             Self::BelowMinimum => f.write_str("what is left is too little for an offer"),
-            Self::Filtered { until } => write!(f, "refused; filter until {}", until.0),
+            Self::Filtered { until } => {
+                let uptime = format_duration(until.since(Instant(0)));
+                write!(f, "refused; filter until {uptime} of the master's clock")
+            }
         }
     }
 }

@@ -1,0 +1,332 @@
+//! The commands of scenario scripts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use mesosd::allocator::{
+    AgentSpec, Allocation, Allocator, AllocatorConfig, Capability, Filter, FrameworkSpec,
+};
+use mesosd::base::{AgentId, FrameworkId, Instant, format_duration, parse_duration};
+use mesosd::resources::{Quantities, Reservation, Resource, Resources, parse};
+use mesosd::roles::Role;
+
+/// An allocator, the offers that are out and the time.
+#[derive(Debug)]
+pub(crate) struct Script {
+    allocator: Allocator,
+    offers: Vec<Allocation>,
+    now: Instant,
+}
+
+/// The words of a command after its name: plain ones by position, `key=value` by key.
+struct Words<'a> {
+    plain: Vec<&'a str>,
+    options: BTreeMap<&'a str, &'a str>,
+}
+
+type Shown = Result<Vec<String>, String>;
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+fn bag(resources: &str) -> Result<Resources, String> {
+    parse(resources, &Role::DEFAULT).map_err(text)
+}
+
+fn roles(list: &str) -> Result<BTreeSet<Role>, String> {
+    let names = list.split(',').filter(|name| !name.is_empty());
+    names.map(|name| Role::parse(name).map_err(text)).collect()
+}
+
+/// `cpus:1;mem:5|disk:3`: one of these; `any`: anything.
+fn minimums(list: &str) -> Result<Vec<Quantities>, String> {
+    if list == "any" {
+        return Ok(Vec::new());
+    }
+    list.split('|')
+        .map(|one| Ok(bag(one)?.quantities()))
+        .collect()
+}
+
+impl<'a> Words<'a> {
+    fn plain(&self, at: usize, what: &str) -> Result<&'a str, String> {
+        self.plain.get(at).copied().ok_or(format!("no {what}"))
+    }
+
+    fn framework(&self) -> Result<FrameworkId, String> {
+        self.plain(0, "framework").map(FrameworkId::new)
+    }
+
+    fn agent(&self, at: usize) -> Result<AgentId, String> {
+        self.plain(at, "agent").map(AgentId::new)
+    }
+
+    fn option(&self, key: &str) -> &'a str {
+        self.options.get(key).copied().unwrap_or_default()
+    }
+
+    fn agent_spec(&self) -> Result<AgentSpec, String> {
+        let mut total = bag(self.plain(1, "resources")?)?;
+        for item in &bag(self.option("revocable"))? {
+            total.add(item.clone().with_revocable(true).map_err(text)?);
+        }
+        if let Some((roles, resources)) = self.option("refined").split_once('=') {
+            let stack = roles.split(',').enumerate().map(|(depth, role)| {
+                let role = Role::parse(role).map_err(text)?;
+                let level = |role| match depth {
+                    0 => Reservation::fixed(role),
+                    _ => Reservation::dynamic(role, None),
+                };
+                Ok(level(role))
+            });
+            let stack: Vec<Reservation> = stack.collect::<Result<_, String>>()?;
+            for item in &bag(resources)? {
+                let item: Resource = item.clone();
+                total.add(item.with_reservations(stack.clone()).map_err(text)?);
+            }
+        }
+        let region = self.options.get("region");
+        Ok(AgentSpec {
+            total,
+            attributes: mesosd::attributes::parse(self.option("attributes")).map_err(text)?,
+            region: region.map(|name| (*name).into()),
+        })
+    }
+
+    fn framework_spec(&self) -> Result<FrameworkSpec, String> {
+        let can = self
+            .option("can")
+            .split(',')
+            .filter(|name| !name.is_empty());
+        let named = |name: &str| Capability::ALL.into_iter().find(|one| one.as_str() == name);
+        let can = can.map(|name| named(name).ok_or(format!("no capability {name}")));
+        let mut min_allocatable = BTreeMap::new();
+        if let Some((role, least)) = self.option("least").split_once('=') {
+            min_allocatable.insert(Role::from_str(role).map_err(text)?, minimums(least)?);
+        }
+        Ok(FrameworkSpec {
+            roles: roles(self.plain(1, "roles")?)?,
+            suppressed_roles: roles(self.option("suppressed"))?,
+            capabilities: can.collect::<Result<_, String>>()?,
+            min_allocatable,
+        })
+    }
+
+    /// `used=WHO/ROLE/RESOURCES`, one.
+    fn used(&self) -> Result<Option<(&'a str, Resources)>, String> {
+        let used = self.option("used");
+        let Some((who, rest)) = used.split_once('@') else {
+            return Ok(None);
+        };
+        let (role, resources) = rest.split_once('@').ok_or("used=WHO@ROLE@RESOURCES")?;
+        let role = Role::parse(role).map_err(text)?;
+        Ok(Some((who, bag(resources)?.allocate(&role))))
+    }
+}
+
+impl Script {
+    pub(crate) fn new() -> Self {
+        Self {
+            allocator: Allocator::new(AllocatorConfig::default()),
+            offers: Vec::new(),
+            now: Instant(0),
+        }
+    }
+
+    /// Carries out one command, and says what it shows.
+    pub(crate) fn command(&mut self, line: &str) -> Shown {
+        let mut words = line.split_whitespace();
+        let name = words.next().unwrap_or_default();
+        let (options, plain): (Vec<&str>, Vec<&str>) = words.partition(|word| word.contains('='));
+        let words = Words {
+            plain,
+            options: options
+                .iter()
+                .filter_map(|word| word.split_once('='))
+                .collect(),
+        };
+        let shown = match name {
+            "config" => self.config(&words),
+            "agent" | "update-agent" | "remove-agent" | "activate-agent" | "deactivate-agent" => {
+                self.agent(name, &words)
+            }
+            "framework"
+            | "update-framework"
+            | "remove-framework"
+            | "activate-framework"
+            | "deactivate-framework"
+            | "suppress"
+            | "revive" => self.framework(name, &words),
+            "accept" | "decline" | "rescind" | "end" => self.give_back(name, &words),
+            "advance" => self.advance(&words),
+            "run" => {
+                self.now = self.now.after(Duration::from_millis(10));
+                Ok(self.run())
+            }
+            "run-now" => Ok(self.run()),
+            "show" => self.show(&words),
+            "explain" => self.explain(&words),
+            "report" => Ok(vec![self.allocator.last_report().to_string()]),
+            _ => Err("not a command".to_owned()),
+        };
+        self.allocator.check_invariants();
+        shown
+    }
+
+    fn config(&mut self, words: &Words<'_>) -> Shown {
+        let mut config = AllocatorConfig::default();
+        for (key, value) in &words.options {
+            match *key {
+                "least" => config.min_allocatable = minimums(value)?,
+                "interval" => config.allocation_interval = parse_duration(value).map_err(text)?,
+                "gap" => config.min_pass_gap = parse_duration(value).map_err(text)?,
+                "region" => config.region = Some((*value).into()),
+                "slice" => config.slice_agents = value.parse().map_err(text)?,
+                _ => return Err(format!("no option {key}")),
+            }
+        }
+        self.allocator = Allocator::new(config);
+        Ok(Vec::new())
+    }
+
+    fn agent(&mut self, name: &str, words: &Words<'_>) -> Shown {
+        let id = words.agent(0)?;
+        match name {
+            "agent" => {
+                let used = words.used()?;
+                let used = used.map(|(who, what)| (FrameworkId::new(who), what));
+                let used = used.into_iter().collect();
+                self.allocator.add_agent(id, words.agent_spec()?, &used);
+            }
+            "update-agent" => self.allocator.update_agent(&id, words.agent_spec()?),
+            "remove-agent" => {
+                self.allocator.remove_agent(&id);
+                self.offers.retain(|offer| offer.agent != id);
+            }
+            "activate-agent" => self.allocator.activate_agent(&id),
+            _ => self.allocator.deactivate_agent(&id),
+        }
+        Ok(Vec::new())
+    }
+
+    fn framework(&mut self, name: &str, words: &Words<'_>) -> Shown {
+        let id = words.framework()?;
+        let named = roles(words.plain.get(1).copied().unwrap_or_default());
+        let allocator = &mut self.allocator;
+        match name {
+            "framework" => {
+                let used = words.used()?;
+                let used = used.map(|(who, what)| (AgentId::new(who), what));
+                let used = used.into_iter().collect();
+                allocator.add_framework(&id, &words.framework_spec()?, &used);
+            }
+            "update-framework" => allocator.update_framework(&id, &words.framework_spec()?),
+            "remove-framework" => {
+                allocator.remove_framework(&id);
+                self.offers.retain(|offer| offer.framework != id);
+            }
+            "activate-framework" => allocator.activate_framework(&id),
+            "deactivate-framework" => allocator.deactivate_framework(&id),
+            "suppress" => allocator.suppress(&id, &named?),
+            _ => allocator.revive(&id, &named?),
+        }
+        Ok(Vec::new())
+    }
+
+    /// `accept F A RESOURCES [refuse=5secs]` uses a part of an offer and declines the rest,
+    /// `decline F A [refuse=5secs]` all of it, `rescind F A` takes it back; `end F A ROLE RESOURCES`
+    /// ends a task.
+    fn give_back(&mut self, name: &str, words: &Words<'_>) -> Shown {
+        let (framework, agent) = (words.framework()?, words.agent(1)?);
+        if name == "end" {
+            let role = Role::parse(words.plain(2, "role")?).map_err(text)?;
+            let ended = bag(words.plain(3, "resources")?)?.allocate(&role);
+            self.allocator
+                .recover(&framework, &agent, &ended, None, self.now);
+            return Ok(Vec::new());
+        }
+        let at = self
+            .offers
+            .iter()
+            .position(|offer| offer.framework == framework && offer.agent == agent)
+            .ok_or("no such offer")?;
+        let offer = self.offers.remove(at);
+        let mut rest = offer.resources;
+        if name == "accept" {
+            let launched = bag(words.plain(2, "resources")?)?.allocate(&offer.role);
+            rest = rest.checked_sub(&launched).ok_or("not in the offer")?;
+        }
+        let refuse_for = match words.options.get("refuse") {
+            Some(duration) => parse_duration(duration).map_err(text)?,
+            None => Duration::from_secs(5),
+        };
+        let filter = (name != "rescind").then_some(Filter { refuse_for });
+        self.allocator
+            .recover(&framework, &agent, &rest, filter, self.now);
+        Ok(Vec::new())
+    }
+
+    fn advance(&mut self, words: &Words<'_>) -> Shown {
+        let duration = parse_duration(words.plain(0, "duration")?).map_err(text)?;
+        self.now = self.now.after(duration);
+        Ok(Vec::new())
+    }
+
+    /// Shows allocations by agent, or when to try again. `run` does it 10 ms later, when the
+    /// minimum gap is over, `run-now` at once.
+    fn run(&mut self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut outcome = self.allocator.run(self.now, &mut found);
+        while outcome.more {
+            outcome = self.allocator.run(self.now, &mut found);
+        }
+        let mut shown: Vec<(String, String)> = Vec::new();
+        for one in &found {
+            let resources = one.resources.unallocated();
+            let line = format!("{} {} {} {resources}", one.framework, one.role, one.agent);
+            shown.push((one.agent.to_string(), line));
+        }
+        // The order of visits is random; that on one agent is not.
+        shown.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.offers.extend(found);
+        let mut shown: Vec<String> = shown.into_iter().map(|(_, line)| line).collect();
+        if shown.is_empty() {
+            shown.push(match outcome.next_wake {
+                None => "nothing, and nothing to wait for".to_owned(),
+                Some(at) => format!("nothing, again in {}", format_duration(at.since(self.now))),
+            });
+        }
+        shown
+    }
+
+    fn show(&self, words: &Words<'_>) -> Shown {
+        let id = words.agent(0)?;
+        let unknown = "no such agent";
+        let total = self.allocator.total(&id).ok_or(unknown)?;
+        let available = self.allocator.available(&id).ok_or(unknown)?;
+        let mut shown = vec![format!("total {total}"), format!("available {available}")];
+        for (framework, held) in self.allocator.allocations(&id) {
+            shown.push(format!("{framework} {held}"));
+        }
+        Ok(shown)
+    }
+
+    fn explain(&self, words: &Words<'_>) -> Shown {
+        let Some(explained) = self.allocator.explain(&words.framework()?) else {
+            return Ok(vec!["no such framework".to_owned()]);
+        };
+        let mut shown = Vec::new();
+        for role in explained.roles {
+            shown.push(format!("role {}", role.role));
+            shown.extend(role.position.iter().map(|level| format!("  {level}")));
+            for (reason, agents) in role.agents {
+                let reason = reason.map_or("can be offered".to_owned(), text);
+                let agents: Vec<&str> = agents.iter().map(AgentId::as_str).collect();
+                shown.push(format!("  {}: {reason}", agents.join(" ")));
+            }
+        }
+        Ok(shown)
+    }
+}
