@@ -6,12 +6,13 @@ mod archives;
 mod server;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use archives::{Entry, bz2, gz, tar, xz, zip};
-use mesosd::fetcher::{FetchError, FetchItem, FetchLimits, FetchRequest, fetch};
+use mesosd::fetcher::{FetchError, FetchItem, FetchLimits, FetchRequest, FetchUser, fetch};
 use server::{Answer, Server};
 
 /// A sandbox inside a directory of its own, so that an escape would be seen.
@@ -46,12 +47,15 @@ impl Bench {
     }
 
     fn fetch(&self) -> Result<(), FetchError> {
-        let binary = Path::new(env!("CARGO_BIN_EXE_mesosd"));
+        self.fetch_with(Path::new(env!("CARGO_BIN_EXE_mesosd")), None)
+    }
+
+    fn fetch_with(&self, binary: &Path, user: Option<&FetchUser>) -> Result<(), FetchError> {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap()
-            .block_on(fetch(binary, &self.request, None))
+            .block_on(fetch(binary, &self.request, user))
     }
 
     /// The reason of a failure, which must name the URI and be in the log.
@@ -371,4 +375,47 @@ fn damaged_archives_are_errors() {
     cut.truncate(cut.len() / 2);
     let (_, result) = Bench::unpack("a.tgz", cut);
     assert!(result.is_err());
+}
+
+/// A user that owns nothing.
+const NOBODY: u32 = 65_534;
+
+#[test]
+fn another_user_fetches_only_what_that_user_may_read() {
+    if !mesosd::testing::is_root() {
+        mesosd::testing::skip("fetcher::another_user", "needs root");
+        return;
+    }
+    let mut bench = Bench::new();
+    let secret = bench.outer.path().join("secret");
+    fs::write(&secret, "secret").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(bench.outer.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::chown(&bench.request.sandbox, Some(NOBODY), Some(NOBODY)).unwrap();
+    // The program as an agent gives it: a file that has no name.
+    let mut program = fs::File::from(
+        nix::sys::memfd::memfd_create(c"mesosd", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).unwrap(),
+    );
+    let mut binary = fs::File::open(env!("CARGO_BIN_EXE_mesosd")).unwrap();
+    std::io::copy(&mut binary, &mut program).unwrap();
+    let path = format!("/proc/self/fd/{}", program.as_raw_fd());
+    // A file that is open for writing cannot be executed.
+    let program = fs::File::open(&path)
+        .map(|reader| (reader, drop(program)))
+        .unwrap()
+        .0;
+    let path = format!("/proc/self/fd/{}", program.as_raw_fd());
+    let user = FetchUser {
+        uid: NOBODY,
+        gid: NOBODY,
+        groups: vec![NOBODY],
+    };
+    bench.item("/etc/passwd");
+    bench.fetch_with(Path::new(&path), Some(&user)).unwrap();
+    let fetched = fs::metadata(bench.request.sandbox.join("passwd")).unwrap();
+    assert_eq!((fetched.uid(), fetched.gid()), (NOBODY, NOBODY));
+    bench.request.items.clear();
+    bench.item(secret.to_str().unwrap());
+    let error = bench.fetch_with(Path::new(&path), Some(&user)).unwrap_err();
+    assert!(error.to_string().contains("Permission denied"), "{error}");
 }
