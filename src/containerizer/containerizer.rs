@@ -62,12 +62,16 @@ pub enum ContainerEvent {
     },
 }
 
+type Wanted = Arc<Mutex<Option<Requests>>>;
+
 /// A running container, from outside.
 #[derive(Debug)]
 struct Entry {
     destroy: watch::Sender<bool>,
     /// There when the supervisor runs.
     isolated: Option<SharedIsolated>,
+    /// The newest change that has not been made yet.
+    wanted: Wanted,
 }
 
 /// Launches and ends containers; cheap to share.
@@ -159,6 +163,7 @@ impl Containerizer {
             let entry = Entry {
                 destroy,
                 isolated: None,
+                wanted: Wanted::default(),
             };
             entries.insert(container_id.clone(), entry);
         }
@@ -198,21 +203,28 @@ impl Containerizer {
         }
     }
 
-    /// Changes what a running container is promised and may not pass.
-    pub async fn update(
+    /// Changes what a container is promised and may not pass. The call decides the order, the future
+    /// does the work; a container that does not run yet gets the change when it does.
+    pub fn update(
         &self,
         container_id: &ContainerId,
         resources: &Resources,
         limits: &BTreeMap<String, f64>,
-    ) -> Result<(), ContainerizerError> {
+    ) -> impl Future<Output = Result<(), ContainerizerError>> + Send + use<> {
         let requests = Requests::new(resources, limits);
-        self.with(container_id, move |engine, isolated| {
-            isolated.requests = requests;
-            let mut isolators = engine.isolators.iter();
-            isolators.try_for_each(|isolator| isolator.update(isolated))?;
-            Ok(())
-        })
-        .await
+        let found = self.entries().get(container_id).map(|entry| {
+            *lock(&entry.wanted) = Some(requests);
+            (entry.isolated.clone(), Arc::clone(&entry.wanted))
+        });
+        let unknown = ContainerizerError::Unknown(container_id.clone());
+        let engine = Arc::clone(&self.engine);
+        async move {
+            let (isolated, wanted) = found.ok_or(unknown)?;
+            match isolated {
+                Some(isolated) => apply(engine, isolated, wanted).await,
+                None => Ok(()),
+            }
+        }
     }
 
     /// What a running container uses.
@@ -273,6 +285,26 @@ impl Containerizer {
     }
 }
 
+/// Makes the newest wanted change, if it has not been made already.
+async fn apply(
+    engine: Arc<Engine>,
+    isolated: SharedIsolated,
+    wanted: Wanted,
+) -> Result<(), ContainerizerError> {
+    let done = tokio::task::spawn_blocking(move || {
+        // Taken with the container locked: the last change wins, whichever thread is faster.
+        let mut isolated = lock(&isolated);
+        let Some(requests) = lock(&wanted).take() else {
+            return Ok(());
+        };
+        isolated.requests = requests;
+        let mut isolators = engine.isolators.iter();
+        isolators.try_for_each(|isolator| isolator.update(&isolated))?;
+        Ok(())
+    });
+    done.await.map_err(|_| ContainerizerError::ShuttingDown)?
+}
+
 /// Tells the agent and remembers what is needed to answer questions.
 struct Watcher<'a> {
     containerizer: &'a Containerizer,
@@ -281,8 +313,20 @@ struct Watcher<'a> {
 
 impl Observer for Watcher<'_> {
     async fn launched(&self, pid: u32, isolated: SharedIsolated) {
-        if let Some(entry) = self.containerizer.entries().get_mut(self.container_id) {
-            entry.isolated = Some(isolated);
+        let wanted = self
+            .containerizer
+            .entries()
+            .get_mut(self.container_id)
+            .map(|entry| {
+                entry.isolated = Some(Arc::clone(&isolated));
+                Arc::clone(&entry.wanted)
+            });
+        if let Some(wanted) = wanted.filter(|wanted| lock(wanted).is_some()) {
+            let engine = Arc::clone(&self.containerizer.engine);
+            if let Err(error) = apply(engine, isolated, wanted).await {
+                let container = self.container_id;
+                tracing::warn!(%container, %error, "limits not changed");
+            }
         }
         let container_id = self.container_id.clone();
         let event = ContainerEvent::Launched { container_id, pid };

@@ -52,6 +52,7 @@ impl Engine {
         let socket = &self.config.executor_socket;
         let plan = planning::plan(config, self.launcher, &runtime, socket, planned_user)?;
         let output = sandbox::create(&config.sandbox, plan.user.as_ref())?;
+        sandbox::link_latest(&config.sandbox)?;
         // The record of the container comes before what it would be needed for.
         if let Err(cause) = DirBuilder::new().mode(0o700).create(&runtime) {
             return Err(LaunchError::Runtime {

@@ -272,8 +272,8 @@ async fn killed(oom: &mut Option<OomWatch>) -> OutOfMemory {
     }
 }
 
-pub(super) fn lock(isolated: &Mutex<Isolated>) -> std::sync::MutexGuard<'_, Isolated> {
-    isolated.lock().unwrap_or_else(PoisonError::into_inner)
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn memory_leaf(isolated: &Isolated) -> Option<MemoryLeaf> {

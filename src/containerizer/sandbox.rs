@@ -68,6 +68,21 @@ pub(super) fn create(sandbox: &Path, user: Option<&PlannedUser>) -> Result<Outpu
     Ok(output)
 }
 
+/// Points `latest` beside the sandbox at it, so that people find the newest run of an executor.
+pub(super) fn link_latest(sandbox: &Path) -> Result<(), SandboxError> {
+    let (Some(runs), Some(name)) = (sandbox.parent(), sandbox.file_name()) else {
+        return Ok(());
+    };
+    let link = runs.join("latest");
+    // Made under another name first: there is always a link, and it always leads somewhere.
+    let mut temporary = name.to_owned();
+    temporary.push(".latest");
+    let temporary = runs.join(temporary);
+    std::os::unix::fs::symlink(name, &temporary)
+        .and_then(|()| fs::rename(&temporary, &link))
+        .map_err(|cause| SandboxError { path: link, cause })
+}
+
 fn is_directory(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
 }
@@ -90,6 +105,19 @@ mod tests {
         assert_eq!(mode & 0o7777, SANDBOX_MODE);
         let text = fs::read_to_string(sandbox.join("stdout")).unwrap();
         assert_eq!(text, "one\ntwo\n");
+    }
+
+    #[test]
+    fn latest_is_the_newest_run() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["c1", "c2"] {
+            let sandbox = dir.path().join(name);
+            create(&sandbox, None).unwrap();
+            link_latest(&sandbox).unwrap();
+            let target = fs::read_link(dir.path().join("latest")).unwrap();
+            assert_eq!(target, Path::new(name));
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use mesosd::containerizer::ContainerEvent;
 use mesosd::containerizer::LauncherChoice::{Linux, Posix};
 use mesosd::proto::v1;
 
@@ -113,6 +114,36 @@ async fn limits_are_in_the_kernel_and_can_be_updated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn last_update_wins_also_before_the_container_runs() {
+    if !can_isolate("last_update_wins_also_before_the_container_runs") {
+        return;
+    }
+    let mut bench = Bench::new(Linux);
+    let config = bench.container("echo up; exec sleep 1000");
+    let id = config.container_id.clone();
+    let role = mesosd::roles::Role::default();
+    bench.containerizer.launch(config.clone());
+    let updates: Vec<_> = [96, 128, 160]
+        .map(|mem| {
+            let resources = mesosd::resources::parse(&format!("cpus:1;mem:{mem}"), &role).unwrap();
+            bench
+                .containerizer
+                .update(&id, &resources, &Default::default())
+        })
+        .into();
+    // Carried out in the wrong order.
+    for update in updates.into_iter().rev() {
+        update.await.unwrap();
+    }
+    Bench::line(&config, "stdout").await;
+    while !matches!(bench.event().await, ContainerEvent::Launched { .. }) {}
+    let usage = bench.containerizer.usage(&id).await.unwrap();
+    assert_eq!(usage.mem_limit_bytes, Some(160 << 20));
+    assert_eq!(usage.mem_soft_limit_bytes, Some(160 << 20));
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn task_above_its_memory_limit_is_killed_and_the_bytes_are_told() {
     if !can_isolate("task_above_its_memory_limit_is_killed_and_the_bytes_are_told") {
         return;
@@ -178,12 +209,12 @@ async fn rlimits_are_applied_by_both_launchers() {
         }
         let mut bench = Bench::new(launcher);
         let mut config = bench.container("ulimit -n; ulimit -c");
-        let limit = |kind: v1::r_limit_info::r_limit::Type, value| v1::r_limit_info::RLimit {
+        use v1::r_limit_info::r_limit::Type;
+        let limit = |kind: Type, value| v1::r_limit_info::RLimit {
             r#type: Some(kind.into()),
             soft: Some(value),
             hard: Some(value),
         };
-        use v1::r_limit_info::r_limit::Type;
         config.container = Some(v1::ContainerInfo {
             r#type: v1::container_info::Type::Mesos.into(),
             rlimit_info: Some(v1::RLimitInfo {
