@@ -1,1 +1,42 @@
 //! Shell: one file per subcommand or role.
+//!
+//! | command line | file |
+//! | --- | --- |
+//! | `mesosd executor`, `launch`, `fetch` (re-executions on an agent) | this one hands over |
+//! | `mesosd --role=...` | `daemon`: flags, logging, runtime, exit code |
+//! | `mesosd ps`, `logs`, ... | `client/` |
+
+mod agent;
+mod cli;
+mod client;
+mod containers;
+mod daemon;
+mod local;
+mod master;
+mod network;
+mod version;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// The hidden re-executions of this binary; none for every other command line.
+#[must_use]
+pub fn container_side() -> Option<ExitCode> {
+    let word = std::env::args_os().nth(1)?;
+    match word.to_str()? {
+        "executor" | "launch" => Some(crate::executor::supervisor::main()),
+        "fetch" => Some(crate::fetcher::main()),
+        _ => None,
+    }
+}
+
+/// Everything else.
+#[must_use]
+pub fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if cli::is_for_daemon(&words) {
+        daemon::main(&words).into()
+    } else {
+        cli::main().into()
+    }
+}

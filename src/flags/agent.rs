@@ -8,7 +8,9 @@ use clap::{ArgAction, Args, ValueEnum};
 use super::containers::{CgroupFlags, ContainerFlags, FetcherFlags};
 use super::sources::{AccessFlags, LoggingFlags, NetworkFlags, SourceFlags};
 use super::value::{MasterAddress, TextOrFile, duration_between, fraction, refused};
+use crate::attributes::{self, Attributes};
 use crate::base::parse_duration;
+use crate::resources::{self, Resources};
 use crate::roles::Role;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -73,6 +75,34 @@ pub struct OfferingFlags {
     #[arg(long, value_name = "DURATION", default_value = "1secs",
           value_parser = duration_between(Duration::from_millis(1), MINUTE))]
     pub registration_backoff_factor: Duration,
+}
+
+impl OfferingFlags {
+    /// What `--resources` names, with `--default_role`.
+    pub fn resources(&self) -> Result<Resources, String> {
+        match &self.resources {
+            None => Ok(Resources::new()),
+            Some(text) => resources::parse(&text.0, &self.default_role)
+                .map_err(|error| crate::telemetry::chain(&error)),
+        }
+    }
+
+    /// What `--attributes` names.
+    pub fn attributes(&self) -> Result<Attributes, String> {
+        match &self.attributes {
+            None => Ok(Attributes::default()),
+            Some(text) => {
+                attributes::parse(&text.0).map_err(|error| crate::telemetry::chain(&error))
+            }
+        }
+    }
+
+    /// Whether both can be read: the name of the flag that cannot, and why.
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        self.resources().map_err(|reason| ("resources", reason))?;
+        self.attributes().map_err(|reason| ("attributes", reason))?;
+        Ok(())
+    }
 }
 
 fn role(text: &str) -> Result<Role, String> {
@@ -174,6 +204,9 @@ pub struct AgentCompatibilityFlags {
         default_value = "https://registry-1.docker.io"
     )]
     pub docker_registry: String,
+    /// Where cgroups are mounted: that is read from the kernel.
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/cgroup")]
+    pub cgroups_hierarchy: PathBuf,
     /// Directory of helper programs: mesosd is one binary.
     #[arg(long, value_name = "DIR")]
     pub launcher_dir: Option<PathBuf>,

@@ -1,6 +1,6 @@
 //! Flags of containers, cgroups and the fetcher: of agents, and of `--role=local`.
 
-use std::path::PathBuf;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
@@ -41,14 +41,9 @@ pub struct ContainerFlags {
     )]
     pub containerizers: Vec<ContainerizerKind>,
     /// Isolators, joined by commas: posix/cpu, posix/mem, posix/rlimits, cgroups/cpu, cgroups/mem,
-    /// cgroups/pids, namespaces/pid, filesystem/linux, filesystem/posix; `process` and `cgroups`
-    /// stand for the pairs of cpu and mem.
-    #[arg(
-        long,
-        value_name = "NAMES",
-        value_delimiter = ',',
-        default_value = "posix/cpu,posix/mem"
-    )]
+    /// cgroups/pids, namespaces/pid, filesystem/linux, filesystem/posix; without it all that the
+    /// launcher can do (Mesos: posix/cpu,posix/mem).
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub isolation: Vec<String>,
     /// Who starts processes; without it `linux` as root, `posix` otherwise.
     #[arg(long, value_name = "LAUNCHER", value_enum)]
@@ -65,15 +60,15 @@ pub struct CgroupFlags {
     /// Whether a task gets no more CPU time than it asked for, even on an idle host.
     #[arg(long, action = ArgAction::Set, default_value_t = false)]
     pub cgroups_enable_cfs: bool,
-    /// Where cgroups are mounted.
-    #[arg(long, value_name = "DIR", default_value = "/sys/fs/cgroup")]
-    pub cgroups_hierarchy: PathBuf,
     /// Name of the cgroup above all containers.
     #[arg(long, value_name = "NAME", default_value = "mesos")]
     pub cgroups_root: String,
     /// Whether the memory limit holds for memory and swap together.
     #[arg(long, action = ArgAction::Set, default_value_t = false)]
     pub cgroups_limit_swap: bool,
+    /// Most processes and threads of a task, with the isolator cgroups/pids.
+    #[arg(long, value_name = "COUNT", default_value = "4096")]
+    pub cgroups_pids_max: NonZeroU64,
     /// Time that killing everything in a cgroup may take.
     #[arg(long, value_name = "DURATION", default_value = "1mins", value_parser = parse_duration)]
     pub cgroups_destroy_timeout: Duration,

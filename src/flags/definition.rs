@@ -80,6 +80,7 @@ impl RoleFlags for AgentFlags {
             );
             return Err(("master", reason));
         }
+        self.offering.check()?;
         check_containerizers(&self.containers.containerizers)
     }
 
@@ -99,6 +100,7 @@ impl RoleFlags for LocalFlags {
     const OWN_DIRECTORY: Option<&'static str> = None;
 
     fn check(&self) -> Result<(), (&'static str, String)> {
+        self.offering.check()?;
         check_containerizers(&self.containers.containerizers)
     }
 
@@ -124,11 +126,14 @@ fn check_containerizers(kinds: &[ContainerizerKind]) -> Result<(), (&'static str
 pub fn definition<F: RoleFlags>() -> Command {
     let command = Command::new("mesosd")
         .bin_name(format!("mesosd --role={}", F::ROLE))
-        .about(F::ABOUT)
         .disable_help_flag(true)
         .disable_version_flag(true)
         .after_help(HOW);
-    F::adjust(F::augment_args(command)).mut_args(|arg| {
+    // The description of the flags' struct is for readers of the code.
+    let command = F::augment_args(command)
+        .about(F::ABOUT)
+        .override_usage(format!("mesosd --role={} [--NAME=VALUE ...]", F::ROLE));
+    F::adjust(command).mut_args(|arg| {
         let dashed = arg.get_long().unwrap_or_default().replace('_', "-");
         let aliases = arg
             .get_all_aliases()

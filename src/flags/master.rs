@@ -72,7 +72,7 @@ pub struct ClusterFlags {
     /// Smallest bundles that are offered, like `cpus:0.01|mem:32`: names joined by `;`, alternatives
     /// by `|`.
     #[arg(long, value_name = "QUANTITIES", default_value = "cpus:0.01|mem:32")]
-    pub min_allocatable_resources: String,
+    pub min_allocatable_resources: super::MinAllocatable,
     /// Whether frameworks may run tasks as the user root.
     #[arg(long, action = ArgAction::Set, default_value_t = true)]
     pub root_submissions: bool,

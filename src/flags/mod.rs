@@ -30,7 +30,7 @@ pub use load::{Loaded, Request, World, load, role_of};
 pub use local::LocalFlags;
 pub use master::{ClusterFlags, MasterFlags, RegistryKind};
 pub use sources::{AccessFlags, LoggingFlags, NetworkFlags, SourceFlags};
-pub use value::{MasterAddress, TextMap, TextOrFile, ZooKeeperUrl};
+pub use value::{MasterAddress, MinAllocatable, TextMap, TextOrFile, ZooKeeperUrl};
 
 /// Port of a master unless told otherwise.
 pub const MASTER_PORT: u16 = 5050;

@@ -84,7 +84,7 @@ fn defaults_are_those_of_mesos() {
     let agent = Place::new().agent(&["--master=m:1"]).unwrap().flags;
     assert_eq!(agent.network.port, 5051);
     assert_eq!(agent.sandboxes.gc_delay, Duration::from_secs(7 * 86_400));
-    assert_eq!(agent.containers.isolation, ["posix/cpu", "posix/mem"]);
+    assert!(agent.containers.isolation.is_empty());
     let local: LocalFlags = Place::new().load(&[]).unwrap().flags;
     assert_eq!((local.network.port, local.agent_port), (5050, 5051));
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::base::{format_duration, parse_duration};
+use crate::resources::{Quantities, ResourceName, Scalar};
 
 /// Reads a duration and refuses one outside of `min..=max`.
 pub(super) fn duration_between(
@@ -68,6 +69,35 @@ impl FromStr for TextMap {
                 "'{text}' is not a JSON object of texts like '{{\"NAME\": \"value\"}}': {error}"
             )
         })
+    }
+}
+
+/// Bundles of which one must be contained in an offer: `cpus:0.01|mem:32`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MinAllocatable(pub Vec<Quantities>);
+
+impl FromStr for MinAllocatable {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |item: &str, reason: &str| {
+            format!("'{item}' is not a quantity like 'cpus:0.01': {reason}")
+        };
+        let quantity = |item: &str| {
+            let (name, amount) = item
+                .split_once(':')
+                .ok_or_else(|| wrong(item, "there is no ':'"))?;
+            let name = ResourceName::parse(name.trim())
+                .map_err(|error| wrong(item, &error.to_string()))?;
+            let amount =
+                Scalar::parse(amount.trim()).map_err(|error| wrong(item, &error.to_string()))?;
+            Ok((name, amount))
+        };
+        text.split('|')
+            .filter(|bundle| !bundle.trim().is_empty())
+            .map(|bundle| bundle.split(';').map(quantity).collect())
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 
@@ -266,6 +296,19 @@ mod tests {
             let error = text.parse::<ZooKeeperUrl>().unwrap_err();
             let error = error.to_string();
             assert!(error.starts_with("not a ZooKeeper address"), "{text}");
+        }
+    }
+
+    #[test]
+    fn smallest_bundles_are_alternatives_of_sums() {
+        let parse = |text: &str| text.parse::<MinAllocatable>();
+        assert_eq!(parse("cpus:0.01;mem:4|mem:32").unwrap().0.len(), 2);
+        assert_eq!(parse("").unwrap().0.len(), 0);
+        for text in ["cpus", "cpus:x", ":1", "cpus:1|mem"] {
+            assert!(
+                parse(text).unwrap_err().contains("is not a quantity"),
+                "{text}"
+            );
         }
     }
 

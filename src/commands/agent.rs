@@ -1,0 +1,327 @@
+//! `mesosd --role=agent`: flags -> config -> build -> run -> drain.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::containers::{NativeContainers, ProcessFetcher, news};
+use super::daemon::{DaemonError, Serve, Surroundings, usable};
+use super::network::{Listening, Network, Place};
+use crate::agent::{AgentConfig, AgentParts, Exit, Handle, Running, Timing, fingerprint, start};
+use crate::api::http::agent_routes;
+use crate::api::server::{Limits, serve};
+use crate::api::service::agent::Statistics;
+use crate::api::service::daemon::Daemon;
+use crate::containerizer::isolators::{self, Settings};
+use crate::containerizer::{Containerizer, ContainerizerConfig, LauncherChoice};
+use crate::flags::{
+    AgentFlags, CgroupFlags, ContainerFlags, ExecutorFlags, FetcherFlags, FlagError, LauncherKind,
+    OfferingFlags, Origin, SandboxFlags,
+};
+use crate::resources::{ReservationForm, Resources};
+use crate::runtime::{Shutdown, ready};
+
+/// The kernel's name of this boot.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// Where an agent that is root keeps what ends with the boot.
+const RUNTIME_DIR: &str = "/var/run/mesos";
+
+/// What both `--role=agent` and `--role=local` are told about their agent.
+#[derive(Clone, Debug)]
+pub(super) struct AgentSettings {
+    pub(super) work_dir: PathBuf,
+    pub(super) offering: OfferingFlags,
+    pub(super) executors: ExecutorFlags,
+    pub(super) containers: ContainerFlags,
+    pub(super) cgroups: CgroupFlags,
+    pub(super) fetcher: FetcherFlags,
+    pub(super) sandboxes: SandboxFlags,
+    /// What `--resources` names.
+    pub(super) resources: Resources,
+    /// What `--attributes` names.
+    pub(super) attributes: crate::attributes::Attributes,
+}
+
+/// An agent that serves.
+#[derive(Debug)]
+pub(super) struct Serving {
+    handle: Handle,
+    running: Running,
+    containerizer: Arc<Containerizer>,
+    stop: Shutdown,
+    front_ends: tokio::task::JoinHandle<()>,
+    /// Ours if nobody gave one; removed with this.
+    _runtime_dir: Option<OwnRuntimeDir>,
+}
+
+impl AgentSettings {
+    /// The rules between flags.
+    pub(super) fn check(self) -> Result<Self, FlagError> {
+        let settings = Settings {
+            cfs: self.cgroups.cgroups_enable_cfs,
+            limit_swap: self.cgroups.cgroups_limit_swap,
+            pids_max: self.cgroups.cgroups_pids_max.get(),
+        };
+        isolators::choose(&self.containers.isolation, settings, None).map_err(|error| {
+            let reason = error.to_string();
+            FlagError::Bad {
+                name: "isolation".to_owned(),
+                origin: Origin::Default,
+                reason: reason.trim_start_matches("--isolation: ").to_owned(),
+            }
+        })?;
+        Ok(self)
+    }
+}
+
+/// What [`OfferingFlags`] names; flags that cannot be read were refused when they were loaded.
+pub(super) fn named(
+    offering: &OfferingFlags,
+) -> Result<(Resources, crate::attributes::Attributes), FlagError> {
+    let bad = |name: &str, reason| FlagError::Bad {
+        name: name.to_owned(),
+        origin: Origin::Default,
+        reason,
+    };
+    let resources = offering.resources().map_err(|why| bad("resources", why))?;
+    let attributes = offering
+        .attributes()
+        .map_err(|why| bad("attributes", why))?;
+    Ok((resources, attributes))
+}
+
+impl Serve for AgentFlags {
+    type Config = (AgentSettings, Network, String);
+
+    fn configure(&self) -> Result<Self::Config, FlagError> {
+        let (resources, attributes) = named(&self.offering)?;
+        let settings = AgentSettings {
+            work_dir: self.work_dir.clone(),
+            offering: self.offering.clone(),
+            executors: self.executors.clone(),
+            containers: self.containers.clone(),
+            cgroups: self.cgroups.clone(),
+            fetcher: self.fetcher.clone(),
+            sandboxes: self.sandboxes.clone(),
+            resources,
+            attributes,
+        };
+        let network = Network::new(&self.network, Ipv4Addr::UNSPECIFIED.into())?;
+        Ok((settings.check()?, network, self.master.to_string()))
+    }
+
+    async fn serve(
+        (settings, network, master): Self::Config,
+        surroundings: Surroundings,
+    ) -> Result<(), DaemonError> {
+        usable("work_dir", &settings.work_dir)?;
+        let listening = network.listen().await?;
+        let address = listening.address;
+        let (_leader, masters) = watch::channel(Some(master.clone()));
+        let mut serving = begin(settings, listening, masters, surroundings.daemon).await?;
+        ready(&format!("agent serves on {address}, master {master}"));
+        tokio::select! {
+            () = surroundings.shutdown.draining() => serving.drain().await,
+            exit = serving.ended() => failed(exit),
+        }
+    }
+}
+
+/// Starts an agent behind a listener.
+pub(super) async fn begin(
+    settings: AgentSettings,
+    listening: Listening,
+    masters: watch::Receiver<Option<String>>,
+    daemon: Daemon,
+) -> Result<Serving, DaemonError> {
+    let own = OwnRuntimeDir::if_needed(settings.offering.runtime_dir.as_ref())?;
+    let runtime_dir = own.as_ref().map_or_else(
+        || {
+            let given = settings.offering.runtime_dir.clone();
+            given.unwrap_or_else(|| RUNTIME_DIR.into())
+        },
+        |own| own.0.clone(),
+    );
+    usable("runtime_dir", &runtime_dir)?;
+    let config = containerizer_config(&settings, runtime_dir.clone());
+    let made = tokio::task::spawn_blocking(move || Containerizer::new(config)).await;
+    let (containerizer, events) =
+        made.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    if let Some(notice) = containerizer.notice() {
+        tracing::warn!("{notice}");
+    }
+    let total = fingerprint::complete(settings.resources.clone(), &settings.work_dir)?;
+    tracing::info!(resources = %total, isolation = ?containerizer.isolation(), "what this agent offers");
+    let running = start(AgentParts {
+        config: agent_config(&settings, &total, &listening.place),
+        runtime_dir,
+        masters,
+        containers: Arc::new(NativeContainers(Arc::clone(&containerizer))),
+        container_events: news(events),
+    })?;
+    let handle = running.handle.clone();
+    let metrics = daemon.metrics.clone();
+    let router = agent_routes(handle.clone(), daemon, statistics(&containerizer)).await;
+    let stop = Shutdown::new();
+    let stopped = stop.clone();
+    let front_ends = tokio::spawn(async move {
+        let stopped = async { stopped.draining().await };
+        serve(
+            listening.listener,
+            router,
+            Limits::default(),
+            &metrics,
+            stopped,
+        )
+        .await;
+    });
+    Ok(Serving {
+        handle,
+        running,
+        containerizer,
+        stop,
+        front_ends,
+        _runtime_dir: own,
+    })
+}
+
+/// What containers use, for a thread that may block.
+fn statistics(containerizer: &Arc<Containerizer>) -> Statistics {
+    let containerizer = Arc::clone(containerizer);
+    let runtime = tokio::runtime::Handle::current();
+    Statistics::new(move |container_id| {
+        let usage = containerizer.usage(container_id);
+        runtime.block_on(usage).ok()
+    })
+}
+
+impl Serving {
+    /// Returns when the agent has ended. Cancel safe.
+    pub(super) async fn ended(&mut self) -> Exit {
+        match (&mut self.running.ended).await {
+            Ok(exit) => exit,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    /// Ends what runs, tells the master, and ends.
+    pub(super) async fn drain(mut self) -> Result<(), DaemonError> {
+        // This version cannot take tasks of an earlier agent back, so none is left behind.
+        self.handle.shutdown(true).await;
+        let exit = self.ended().await;
+        self.containerizer.shutdown().await;
+        self.stop.drain();
+        // It only ends by itself or with the process.
+        let _ = self.front_ends.await;
+        failed(exit)
+    }
+}
+
+fn failed(exit: Exit) -> Result<(), DaemonError> {
+    if exit.failed {
+        return Err(DaemonError::AgentEnded(exit.reason));
+    }
+    tracing::info!("{}", exit.reason);
+    Ok(())
+}
+
+/// A temporary runtime directory, gone with this value.
+#[derive(Debug)]
+struct OwnRuntimeDir(PathBuf);
+
+impl OwnRuntimeDir {
+    /// One of our own if nobody gave one and the usual one belongs to root.
+    fn if_needed(given: Option<&PathBuf>) -> Result<Option<Self>, DaemonError> {
+        if given.is_some() || nix::unistd::geteuid().is_root() {
+            return Ok(None);
+        }
+        let template = std::env::temp_dir().join("mesosd-runtime-XXXXXX");
+        let made = nix::unistd::mkdtemp(&template).map_err(|errno| DaemonError::Directory {
+            flag: "runtime_dir",
+            path: template,
+            source: errno.into(),
+        })?;
+        Ok(Some(Self(made)))
+    }
+}
+
+impl Drop for OwnRuntimeDir {
+    fn drop(&mut self) {
+        // What cannot be removed now goes with the boot.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn containerizer_config(settings: &AgentSettings, runtime_dir: PathBuf) -> ContainerizerConfig {
+    let home = &settings.fetcher.frameworks_home;
+    let fetcher = ProcessFetcher {
+        frameworks_home: (!home.is_empty()).then(|| home.into()),
+        stall_timeout: settings.fetcher.fetcher_stall_timeout,
+    };
+    let mut config = ContainerizerConfig::new(runtime_dir, Arc::new(fetcher));
+    config.launcher = match settings.containers.launcher {
+        None => LauncherChoice::Auto,
+        Some(LauncherKind::Linux) => LauncherChoice::Linux,
+        Some(LauncherKind::Posix) => LauncherChoice::Posix,
+    };
+    config.isolation = settings.containers.isolation.clone();
+    config.cgroups_root = settings.cgroups.cgroups_root.clone();
+    config.cfs = settings.cgroups.cgroups_enable_cfs;
+    config.limit_swap = settings.cgroups.cgroups_limit_swap;
+    config.pids_max = settings.cgroups.cgroups_pids_max.get();
+    config.destroy_timeout = settings.cgroups.cgroups_destroy_timeout;
+    config
+}
+
+fn agent_config(settings: &AgentSettings, total: &Resources, place: &Place) -> AgentConfig {
+    let work_dir = std::path::absolute(&settings.work_dir);
+    let work_dir = work_dir.unwrap_or_else(|_| settings.work_dir.clone());
+    let mut config = AgentConfig::new(place.hostname.clone(), work_dir);
+    config.ip = place.ip.to_string();
+    config.port = place.port;
+    config.resources = total.to_proto(ReservationForm::Stack);
+    config.attributes = settings.attributes.to_proto();
+    config.switch_user = settings.containers.switch_user;
+    config.boot_id = boot_id(Path::new(BOOT_ID));
+    config.executor_environment = environment(&settings.executors);
+    (config.seed, _) = Uuid::new_v4().as_u64_pair();
+    config.timing = Timing {
+        registration_backoff_factor: settings.offering.registration_backoff_factor,
+        executor_registration_timeout: settings.executors.executor_registration_timeout,
+        executor_reregistration_timeout: settings.executors.executor_reregistration_timeout,
+        executor_shutdown_grace_period: settings.executors.executor_shutdown_grace_period,
+        recovery_timeout: settings.executors.recovery_timeout,
+        gc_delay: settings.sandboxes.gc_delay,
+        disk_watch_interval: settings.sandboxes.disk_watch_interval,
+        ..Timing::default()
+    };
+    config.gc_disk_headroom_permille = permille(settings.sandboxes.gc_disk_headroom);
+    config.completed_executors_max =
+        settings.executors.max_completed_executors_per_framework as usize;
+    config
+}
+
+/// A fraction between 0 and 1 in thousandths.
+fn permille(fraction: f64) -> u32 {
+    // In bounds by the flag's parser.
+    (fraction * 1000.0).round() as u32
+}
+
+fn boot_id(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.trim().to_owned()
+}
+
+/// `--executor_environment_variables`, else the agent's own PATH.
+fn environment(flags: &ExecutorFlags) -> Vec<(String, String)> {
+    match &flags.executor_environment_variables {
+        Some(given) => given.0.clone().into_iter().collect(),
+        None => std::env::var("PATH")
+            .map(|path| ("PATH".to_owned(), path))
+            .into_iter()
+            .collect(),
+    }
+}

@@ -1,0 +1,214 @@
+//! The command line: which daemon or which client command it means.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+use super::client;
+use super::version::version;
+use crate::flags::{AgentFlags, LocalFlags, MasterAddress, MasterFlags, definition};
+use crate::runtime::ExitCode;
+
+const ABOUT: &str = "Pools the cpus, memory, disk and ports of a cluster, divides them fairly, and \
+                     runs tasks on them in isolated containers.";
+
+const DAEMONS: &str = "Daemons:
+  mesosd --role=master --work_dir=DIR                   divides the cluster, port 5050
+  mesosd --role=agent --master=HOST:5050 --work_dir=DIR runs tasks on this host, port 5051
+  mesosd --role=local                                   both in one process, to try it
+  mesosd --role=ROLE --help                             all flags of a daemon
+
+Exit codes: 0 done, 1 not found, 64 wrong usage, 69 the master or agent does not answer,
+70 a bug in mesosd, 74 input or output failed, 75 not now, try again later.";
+
+/// `mesosd COMMAND`.
+#[derive(Debug, Parser)]
+#[command(name = "mesosd", version = version(), about = ABOUT, after_help = DAEMONS)]
+struct Cli {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    command: ClientCommand,
+}
+
+/// Which cluster, and how to answer.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Connection {
+    /// Address of the master, host:port.
+    #[arg(
+        long,
+        global = true,
+        env = "MESOS_MASTER",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:5050",
+        hide_env_values = true
+    )]
+    pub(super) master: MasterAddress,
+    /// How to answer.
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub(super) output: client::Format,
+}
+
+/// The client's commands.
+#[derive(Debug, Subcommand)]
+enum ClientCommand {
+    /// List the tasks that run.
+    Ps(client::TaskFilter),
+    /// List all tasks that the master remembers, ended ones included.
+    Tasks(client::TaskFilter),
+    /// List the agents and what they have.
+    Agents,
+    /// List the frameworks.
+    Frameworks(client::FrameworkFilter),
+    /// List the offers that frameworks hold.
+    Offers,
+    /// List the roles and what they use.
+    Roles,
+    /// Show the whole state of the cluster.
+    State,
+    /// Print what a task has written to stdout.
+    Logs(client::LogsArgs),
+    /// Print a file of a task's sandbox.
+    Cat(client::CatArgs),
+    /// List a directory of a task's sandbox.
+    Ls(client::LsArgs),
+    /// Kill a task.
+    Kill(client::KillArgs),
+    /// End a framework and all its tasks.
+    Teardown(client::TeardownArgs),
+    /// Print a script that completes this command line in a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Whether the command line starts a daemon: it begins with a flag, and one of them is `--role`.
+pub(super) fn is_for_daemon(words: &[OsString]) -> bool {
+    let is_role =
+        |word: &OsString| word == "--role" || word.as_encoded_bytes().starts_with(b"--role=");
+    let begins_with_flag = words
+        .first()
+        .is_some_and(|word| word.as_encoded_bytes().starts_with(b"--"));
+    let names_command = words.iter().any(|word| is_command(word));
+    begins_with_flag && !names_command && words.iter().any(is_role)
+}
+
+fn is_command(word: &OsStr) -> bool {
+    Cli::command()
+        .get_subcommands()
+        .any(|command| word == command.get_name())
+}
+
+/// Runs a client command.
+pub(super) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let connection = cli.connection;
+    match cli.command {
+        ClientCommand::Ps(filter) => client::ps(&connection, &filter),
+        ClientCommand::Tasks(filter) => client::tasks(&connection, &filter),
+        ClientCommand::Agents => client::agents(&connection),
+        ClientCommand::Frameworks(filter) => client::frameworks(&connection, &filter),
+        ClientCommand::Offers => client::offers(&connection),
+        ClientCommand::Roles => client::roles(&connection),
+        ClientCommand::State => client::state(&connection),
+        ClientCommand::Logs(arguments) => client::logs(&connection, &arguments),
+        ClientCommand::Cat(arguments) => client::cat(&connection, &arguments),
+        ClientCommand::Ls(arguments) => client::ls(&connection, &arguments),
+        ClientCommand::Kill(arguments) => client::kill(&connection, &arguments),
+        ClientCommand::Teardown(arguments) => client::teardown(&connection, &arguments),
+        ClientCommand::Completions { shell } => completions(shell),
+    }
+}
+
+/// What clap has to say: help and version are no errors; everything else is one line.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A reader that went away wants no more.
+            let _ = error.print();
+            ExitCode::Ok
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::Usage
+        }
+        _ => {
+            let text = error.render().to_string();
+            let line = text
+                .split("\n\n")
+                .next()
+                .unwrap_or_default()
+                .trim_start_matches("error: ")
+                .lines()
+                .map(str::trim)
+                .collect::<Vec<_>>()
+                .join(" ");
+            eprintln!("mesosd: {line}; try 'mesosd --help'");
+            ExitCode::Usage
+        }
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> ExitCode {
+    let mut script = Vec::new();
+    let mut command = Cli::command();
+    // A daemon's flags complete too: they begin the command line.
+    for role in [
+        definition::<MasterFlags>(),
+        definition::<AgentFlags>(),
+        definition::<LocalFlags>(),
+    ] {
+        for arg in role.get_arguments() {
+            let known = command
+                .get_arguments()
+                .any(|known| known.get_long() == arg.get_long());
+            if !known {
+                let arg = arg.clone().required(false).hide(false);
+                command = command.arg(arg);
+            }
+        }
+    }
+    clap_complete::generate(shell, &mut command, "mesosd", &mut script);
+    match io::stdout().write_all(&script) {
+        Ok(()) => ExitCode::Ok,
+        Err(_) => ExitCode::Io,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn daemon(words: &[&str]) -> bool {
+        let words: Vec<_> = words.iter().map(OsString::from).collect();
+        is_for_daemon(&words)
+    }
+
+    #[test]
+    fn a_role_without_a_command_is_a_daemon() {
+        assert!(daemon(&["--role=master"]));
+        assert!(daemon(&["--work_dir=/x", "--role", "agent"]));
+        assert!(!daemon(&["run", "--role=dev"]));
+        assert!(!daemon(&["--master=m:1", "ps", "--role=dev"]));
+        assert!(!daemon(&["--help"]));
+        assert!(!daemon(&[]));
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

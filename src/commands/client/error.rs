@@ -1,0 +1,123 @@
+//! Why a client command did not work, and the exit code that says so.
+
+use std::io;
+
+use tonic::Code;
+
+use crate::runtime::ExitCode;
+
+/// Why a client command did not work.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    /// Nobody answers at the address.
+    #[error("no {what} answers at {address}: give the address with --master or MESOS_MASTER")]
+    Unreachable {
+        /// `master` or `agent`.
+        what: &'static str,
+        /// Where we looked.
+        address: String,
+        /// What the connection said.
+        source: tonic::transport::Error,
+    },
+    /// The address is none that a connection can be opened to.
+    #[error("'{address}' is not an address that can be connected to")]
+    Address {
+        /// What was given.
+        address: String,
+    },
+    /// `zk://` addresses need what this version does not have.
+    #[error(
+        "{address} needs ZooKeeper, which this version cannot ask: give the master's host:port"
+    )]
+    ZooKeeper {
+        /// What was given, without its password.
+        address: String,
+    },
+    /// The peer refused the call.
+    #[error("{message}")]
+    Refused {
+        /// How.
+        code: Code,
+        /// The peer's own words, in one line.
+        message: String,
+    },
+    /// The peer answered with something else than what was asked for.
+    #[error("the {what} answered without '{field}': it is another version")]
+    Incomplete {
+        /// `master` or `agent`.
+        what: &'static str,
+        /// What is not there.
+        field: &'static str,
+    },
+    /// Nothing has the name.
+    #[error("no {kind} '{name}'{hint}")]
+    NotFound {
+        /// `task`, `framework`.
+        kind: &'static str,
+        /// What was looked for.
+        name: String,
+        /// The way out, or nothing.
+        hint: &'static str,
+    },
+    /// Several things have the name.
+    #[error("'{name}' fits several {kind}s: {found}; give more of the id{hint}")]
+    Ambiguous {
+        /// `task`, `framework`.
+        kind: &'static str,
+        /// What was looked for.
+        name: String,
+        /// Some of them.
+        found: String,
+        /// Another way out, or nothing.
+        hint: &'static str,
+    },
+    /// Standard output does not take what we write.
+    #[error("the output cannot be written")]
+    Output(#[source] io::Error),
+    /// The runtime could not be started.
+    #[error("the client cannot start")]
+    Runtime(#[source] io::Error),
+}
+
+impl ClientError {
+    /// What a status of the peer means to us.
+    pub(super) fn refused(status: &tonic::Status) -> Self {
+        let message = match status.message() {
+            "" => format!("the call failed: {:?}", status.code()),
+            message => message.replace('\n', " "),
+        };
+        Self::Refused {
+            code: status.code(),
+            message,
+        }
+    }
+
+    /// The exit code of the process.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Unreachable { .. } => ExitCode::Unavailable,
+            Self::Address { .. } | Self::ZooKeeper { .. } | Self::Ambiguous { .. } => {
+                ExitCode::Usage
+            }
+            Self::NotFound { .. } => ExitCode::Failure,
+            Self::Incomplete { .. } => ExitCode::Internal,
+            Self::Output(_) => ExitCode::Io,
+            Self::Runtime(_) => ExitCode::Unavailable,
+            Self::Refused { code, .. } => match code {
+                Code::NotFound => ExitCode::Failure,
+                Code::InvalidArgument | Code::Unimplemented | Code::OutOfRange => ExitCode::Usage,
+                Code::Unavailable | Code::DeadlineExceeded => ExitCode::Unavailable,
+                Code::ResourceExhausted | Code::Aborted | Code::FailedPrecondition => {
+                    ExitCode::TempFail
+                }
+                Code::PermissionDenied | Code::Unauthenticated => ExitCode::NoPermission,
+                _ => ExitCode::Internal,
+            },
+        }
+    }
+
+    /// Whether the reader of our output went away, which is its good right.
+    pub(super) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}

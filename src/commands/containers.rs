@@ -1,0 +1,107 @@
+//! Brings agent, containerizer and fetcher together: each speaks of containers in words of its own.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::agent::{ContainerConfig, ContainerEvent, Containers};
+use crate::base::ContainerId;
+use crate::containerizer::fetch::{FetchFailed, FetchRequest, Fetcher, Fetching};
+use crate::containerizer::{self, Containerizer};
+use crate::fetcher::{self, FetchItem, FetchLimits, FetchUser};
+use crate::resources::Resources;
+use crate::telemetry::chain;
+
+/// Containers' news that wait for the agent.
+const EVENTS_MAX: usize = 1024;
+
+/// The native containerizer, as the agent asks for it.
+#[derive(Debug)]
+pub(super) struct NativeContainers(pub(super) Arc<Containerizer>);
+
+impl Containers for NativeContainers {
+    fn launch(&self, config: ContainerConfig) {
+        self.0.launch(config);
+    }
+
+    fn update(
+        &self,
+        container_id: ContainerId,
+        resources: Resources,
+        limits: BTreeMap<String, f64>,
+    ) {
+        let containerizer = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let done = containerizer
+                .update(&container_id, &resources, &limits)
+                .await;
+            if let Err(error) = done {
+                tracing::warn!(%container_id, "limits not changed: {}", chain(&error));
+            }
+        });
+    }
+
+    fn destroy(&self, container_id: ContainerId) {
+        self.0.destroy(&container_id);
+    }
+}
+
+/// The containerizer's news in the agent's words.
+pub(super) fn news(
+    mut from: mpsc::Receiver<containerizer::ContainerEvent>,
+) -> mpsc::Receiver<ContainerEvent> {
+    let (sender, receiver) = mpsc::channel(EVENTS_MAX);
+    tokio::spawn(async move {
+        while let Some(event) = from.recv().await {
+            let event = match event {
+                containerizer::ContainerEvent::Launched { container_id, pid } => {
+                    ContainerEvent::Launched { container_id, pid }
+                }
+                containerizer::ContainerEvent::Ended {
+                    container_id,
+                    ended,
+                } => ContainerEvent::Ended {
+                    container_id,
+                    ended: *ended,
+                },
+            };
+            if sender.send(event).await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Fetches with `mesosd fetch` processes.
+#[derive(Debug)]
+pub(super) struct ProcessFetcher {
+    pub(super) frameworks_home: Option<PathBuf>,
+    pub(super) stall_timeout: Duration,
+}
+
+impl Fetcher for ProcessFetcher {
+    fn fetch(&self, request: FetchRequest) -> Fetching {
+        let wanted = fetcher::FetchRequest {
+            sandbox: request.sandbox,
+            items: request.uris.iter().map(FetchItem::from).collect(),
+            frameworks_home: self.frameworks_home.clone(),
+            stall_timeout_ms: u64::try_from(self.stall_timeout.as_millis()).unwrap_or(u64::MAX),
+            limits: FetchLimits::default(),
+        };
+        let user = request.user.map(|user| FetchUser {
+            uid: user.uid,
+            gid: user.gid,
+            groups: user.groups,
+        });
+        let program = request.program;
+        Box::pin(async move {
+            fetcher::fetch(&program, &wanted, user.as_ref())
+                .await
+                .map_err(|error| FetchFailed(chain(&error)))
+        })
+    }
+}

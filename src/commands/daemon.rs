@@ -1,0 +1,238 @@
+//! What all daemons do: flags -> config -> logging -> runtime -> serve -> drain -> exit code.
+
+use std::ffi::OsString;
+use std::fs;
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::agent::AgentError;
+use crate::api::service::daemon::Daemon;
+use crate::containerizer::ContainerizerError;
+use crate::flags::{
+    AgentFlags, FlagError, Loaded, LocalFlags, LoggingFlags, MasterFlags, Request, RoleFlags,
+    World, load, role_of,
+};
+use crate::master::driver::DriverError;
+use crate::proto::v1;
+use crate::runtime::{BindError, ExitCode, Shutdown, stopping, watchdog};
+use crate::telemetry::{LogConfig, LogError, Metrics, chain, start};
+
+/// Longest drain; whoever is not done then is left alone.
+const DRAIN_MAX: Duration = Duration::from_secs(60);
+
+/// Why a daemon did not start, or ended without being asked to.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DaemonError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Flags(#[from] FlagError),
+    /// Logging cannot be started.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The port or address cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A directory cannot be used.
+    #[error("--{flag}: {} cannot be used", path.display())]
+    Directory {
+        /// The flag that names it.
+        flag: &'static str,
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The master's loop.
+    #[error(transparent)]
+    Master(#[from] DriverError),
+    /// What runs containers.
+    #[error(transparent)]
+    Containerizer(#[from] ContainerizerError),
+    /// The agent's files.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// The host cannot be measured.
+    #[error(transparent)]
+    Host(#[from] crate::agent::fingerprint::FingerprintError),
+    /// The agent's loop has ended by itself.
+    #[error("the agent ends: {0}")]
+    AgentEnded(String),
+    /// The process lacks what it needs from the system.
+    #[error("cannot start")]
+    System(#[from] io::Error),
+}
+
+impl DaemonError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Flags(_) => ExitCode::Usage,
+            Self::Log(_) | Self::Directory { .. } | Self::Agent(_) | Self::Host(_) => ExitCode::Io,
+            Self::Bind(_) => ExitCode::Unavailable,
+            Self::Containerizer(error) => match error {
+                ContainerizerError::Isolation(_) => ExitCode::Usage,
+                ContainerizerError::Runtime { .. } => ExitCode::Io,
+                _ => ExitCode::Config,
+            },
+            Self::Master(_) | Self::AgentEnded(_) | Self::System(_) => ExitCode::Internal,
+        }
+    }
+}
+
+/// A role that can be served.
+pub(super) trait Serve: RoleFlags {
+    /// Everything checked, nothing opened.
+    type Config: Send;
+
+    /// Turns flags into values, with all the rules between them.
+    fn configure(&self) -> Result<Self::Config, FlagError>;
+
+    /// Runs until asked to end.
+    fn serve(
+        config: Self::Config,
+        surroundings: Surroundings,
+    ) -> impl Future<Output = Result<(), DaemonError>> + Send;
+}
+
+/// What a daemon finds when it starts to run.
+#[derive(Clone, Debug)]
+pub(super) struct Surroundings {
+    /// What it says about itself.
+    pub(super) daemon: Daemon,
+    /// When to end.
+    pub(super) shutdown: Shutdown,
+}
+
+/// Runs the daemon that the command line asks for.
+pub(super) fn main(words: &[OsString]) -> ExitCode {
+    let role = match role_of(words) {
+        Ok(role) => role.unwrap_or_default(),
+        Err(error) => return refuse(&error.into()),
+    };
+    match role.as_str() {
+        "master" => run::<MasterFlags>(words),
+        "agent" => run::<AgentFlags>(words),
+        "local" => run::<LocalFlags>(words),
+        _ => refuse(&FlagError::Role { text: role }.into()),
+    }
+}
+
+fn refuse(error: &DaemonError) -> ExitCode {
+    eprintln!("mesosd: {}", chain(error));
+    error.exit_code()
+}
+
+fn run<F: Serve>(words: &[OsString]) -> ExitCode {
+    if words.iter().any(|word| word == "--version" || word == "-V") {
+        return print(&format!("mesosd {}\n", super::version::version()));
+    }
+    let loaded = match load::<F>(words, &World::of_this_process()) {
+        Ok(Request::Run(loaded)) => *loaded,
+        Ok(Request::Help(text)) => return print(&text),
+        Err(error) => return refuse(&error.into()),
+    };
+    match start_and_serve(&loaded) {
+        Ok(()) => ExitCode::Ok,
+        Err(error) => {
+            // Whoever reads only the log must find it too.
+            tracing::error!("{}", chain(&error));
+            refuse(&error)
+        }
+    }
+}
+
+fn start_and_serve<F: Serve>(loaded: &Loaded<F>) -> Result<(), DaemonError> {
+    let config = loaded.flags.configure()?;
+    let log = start(&log_config::<F>(loaded.flags.logging()))?;
+    for note in &loaded.notes {
+        tracing::warn!("{note}");
+    }
+    let mut daemon = Daemon::new(Metrics::new());
+    daemon.flags = shown(&loaded.shown);
+    daemon.log = Some(log);
+    let shutdown = Shutdown::new();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(until_done(
+        &shutdown,
+        F::serve(
+            config,
+            Surroundings {
+                daemon,
+                shutdown: shutdown.clone(),
+            },
+        ),
+    ));
+    // Threads that still wait for a disk must not hold the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// Serves until the end of the drain, or until patience ends.
+async fn until_done(
+    shutdown: &Shutdown,
+    serving: impl Future<Output = Result<(), DaemonError>>,
+) -> Result<(), DaemonError> {
+    shutdown.on_signals()?;
+    tokio::spawn(watchdog());
+    let patience = async {
+        shutdown.draining().await;
+        stopping();
+        tokio::select! {
+            () = shutdown.aborted() => {}
+            () = tokio::time::sleep(DRAIN_MAX) => tracing::warn!("the drain takes too long"),
+        }
+    };
+    tokio::select! {
+        result = serving => result,
+        () = patience => Ok(()),
+    }
+}
+
+/// A core's loop, its front ends and some spare for what blocks; more only costs memory.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, |count| count.get().clamp(2, 8))
+}
+
+fn log_config<F: RoleFlags>(flags: &LoggingFlags) -> LogConfig {
+    let name = format!("mesosd-{}.log", F::ROLE);
+    LogConfig {
+        level: flags.logging_level,
+        format: flags.log_format,
+        quiet: flags.quiet,
+        file: flags.log_dir.as_ref().map(|dir| dir.join(name)),
+    }
+}
+
+fn shown(flags: &[(String, String)]) -> Arc<[v1::Flag]> {
+    let flag = |(name, value): &(String, String)| v1::Flag {
+        name: name.clone(),
+        value: Some(value.clone()),
+    };
+    flags.iter().map(flag).collect()
+}
+
+/// Makes a directory and proves that files can be written there.
+pub(super) fn usable(flag: &'static str, path: &Path) -> Result<(), DaemonError> {
+    let wrong = |source| DaemonError::Directory {
+        flag,
+        path: path.to_owned(),
+        source,
+    };
+    fs::create_dir_all(path).map_err(wrong)?;
+    let probe = path.join(format!(".mesosd-{}", std::process::id()));
+    fs::write(&probe, b"").map_err(wrong)?;
+    fs::remove_file(&probe).map_err(wrong)
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::Ok,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Ok,
+        Err(_) => ExitCode::Io,
+    }
+}

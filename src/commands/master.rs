@@ -1,0 +1,153 @@
+//! `mesosd --role=master`: flags -> config -> build -> run -> drain.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use super::daemon::{DaemonError, Serve, Surroundings, usable};
+use super::network::{Listening, Network, Place};
+use crate::api::http::master_routes;
+use crate::api::server::{Limits, serve};
+use crate::api::service::daemon::Daemon;
+use crate::flags::{ClusterFlags, FlagError, MasterFlags};
+use crate::master::driver::{Running, start};
+use crate::master::{Handle, MasterConfig};
+use crate::proto::v1;
+use crate::registrar::MemoryStorage;
+use crate::runtime::{Shutdown, ready};
+
+/// Everything that a master is told.
+#[derive(Debug)]
+pub(super) struct MasterSettings {
+    work_dir: PathBuf,
+    network: Network,
+    cluster: ClusterFlags,
+}
+
+/// A master that serves.
+#[derive(Debug)]
+pub(super) struct Serving {
+    handle: Handle,
+    running: Running,
+    /// Ends the front ends.
+    stop: Shutdown,
+    front_ends: tokio::task::JoinHandle<()>,
+}
+
+impl Serve for MasterFlags {
+    type Config = MasterSettings;
+
+    fn configure(&self) -> Result<MasterSettings, FlagError> {
+        Ok(MasterSettings {
+            work_dir: self.work_dir.clone(),
+            network: Network::new(&self.network, Ipv4Addr::UNSPECIFIED.into())?,
+            cluster: self.cluster.clone(),
+        })
+    }
+
+    async fn serve(
+        settings: MasterSettings,
+        surroundings: Surroundings,
+    ) -> Result<(), DaemonError> {
+        usable("work_dir", &settings.work_dir)?;
+        let listening = settings.network.listen().await?;
+        let address = listening.address;
+        let mut serving = begin(&settings.cluster, listening, surroundings.daemon).await?;
+        ready(&format!("master serves on {address}"));
+        tokio::select! {
+            () = surroundings.shutdown.draining() => {}
+            ended = serving.broken() => return ended,
+        }
+        serving.drain().await
+    }
+}
+
+/// Starts a master behind a listener.
+pub(super) async fn begin(
+    cluster: &ClusterFlags,
+    listening: Listening,
+    daemon: Daemon,
+) -> Result<Serving, DaemonError> {
+    let config = config(cluster, &listening.place);
+    let metrics = daemon.metrics.clone();
+    let running = start(config, MemoryStorage::default(), &metrics).await?;
+    let handle = running.handle.clone();
+    let router = master_routes(handle.clone(), daemon).await;
+    let stop = Shutdown::new();
+    let stopped = stop.clone();
+    let front_ends = tokio::spawn(async move {
+        let stopped = async { stopped.draining().await };
+        serve(
+            listening.listener,
+            router,
+            Limits::default(),
+            &metrics,
+            stopped,
+        )
+        .await;
+    });
+    Ok(Serving {
+        handle,
+        running,
+        stop,
+        front_ends,
+    })
+}
+
+impl Serving {
+    /// Returns if the master ends without being asked to. Cancel safe.
+    pub(super) async fn broken(&mut self) -> Result<(), DaemonError> {
+        match (&mut self.running.task).await {
+            Ok(result) => result.map_err(DaemonError::Master),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    /// Lets everybody go and ends.
+    pub(super) async fn drain(mut self) -> Result<(), DaemonError> {
+        self.handle.shutdown().await;
+        let result = self.broken().await;
+        self.stop.drain();
+        // It only ends by itself or with the process.
+        let _ = self.front_ends.await;
+        result
+    }
+}
+
+fn config(flags: &ClusterFlags, place: &Place) -> MasterConfig {
+    let uuid = Uuid::new_v4();
+    let mut config = MasterConfig::new(uuid.to_string());
+    config.info = master_info(&config.uuid, place);
+    config.agent_ping_timeout = flags.agent_ping_timeout;
+    config.agent_ping_timeouts_max = flags.max_agent_ping_timeouts.get();
+    config.agent_reregister_timeout = flags.agent_reregister_timeout;
+    config.offer_timeout = flags.offer_timeout;
+    config.completed_frameworks_max = flags.max_completed_frameworks as usize;
+    config.completed_tasks_max = flags.max_completed_tasks_per_framework as usize;
+    config.unreachable_tasks_max = flags.max_unreachable_tasks_per_framework as usize;
+    config.root_submissions = flags.root_submissions;
+    config
+}
+
+fn master_info(id: &str, place: &Place) -> v1::MasterInfo {
+    let Place { ip, port, hostname } = place;
+    v1::MasterInfo {
+        id: id.to_owned(),
+        // Mesos keeps the address in network byte order; it has no room for IPv6.
+        ip: match ip {
+            IpAddr::V4(ip) => u32::from_le_bytes(ip.octets()),
+            IpAddr::V6(_) => 0,
+        },
+        port: u32::from(*port),
+        pid: Some(format!("master@{ip}:{port}")),
+        hostname: Some(hostname.clone()),
+        version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        address: Some(v1::Address {
+            hostname: Some(hostname.clone()),
+            ip: Some(ip.to_string()),
+            port: i32::from(*port),
+        }),
+        ..v1::MasterInfo::default()
+    }
+}
