@@ -134,6 +134,7 @@ impl Driver {
         self.perform();
         loop {
             if let Some(exit) = self.world.exit.take() {
+                self.close_link().await;
                 return exit;
             }
             let deadline = self.world.timers.next_deadline();
@@ -143,6 +144,20 @@ impl Driver {
                 Some(event) = self.link_events.recv() => self.link_event(event),
                 Some(input) = self.inputs.recv() => self.input(input),
                 () = SystemClock.sleep_until(deadline) => self.fire_timers(),
+            }
+        }
+    }
+
+    /// Lets the link send what is queued, such as the goodbye to the master.
+    async fn close_link(&mut self) {
+        let Some(link) = self.world.link.take() else {
+            return;
+        };
+        let connection = link.connection;
+        drop(link);
+        while let Some(event) = self.link_events.recv().await {
+            if matches!(event, LinkEvent::Disconnected { connection: gone } if gone == connection) {
+                return;
             }
         }
     }

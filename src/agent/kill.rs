@@ -273,6 +273,10 @@ impl Agent {
         if self.ending_now && self.containers.is_empty() {
             self.ending_now = false;
             if let Some(Exit { reason, failed }) = self.exit.clone() {
+                if !failed {
+                    let goodbye = link::from_agent::Message::Unregister(link::Unregister {});
+                    self.to_master(goodbye, effects);
+                }
                 effects.push(Effect::Exit { reason, failed });
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 
 use crate::base::{ConnectionId, Rng};
 use crate::proto::link::agent_link_client::AgentLinkClient;
@@ -26,6 +26,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Keeps middleboxes awake and finds dead peers.
 const KEEPALIVE: Duration = Duration::from_secs(20);
+/// How long a closed stream may take to send what was queued.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
 /// First and longest pause between attempts; a random half is taken off.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -175,7 +177,7 @@ impl LinkClient {
             .map_err(|status| LinkError::Refused(Box::new(status)))?
             .into_inner();
         let connection = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed));
-        let (open, mut closed) = oneshot::channel();
+        let (open, closed) = oneshot::channel();
         let outgoing = Outgoing {
             connection,
             messages,
@@ -186,24 +188,7 @@ impl LinkClient {
             outgoing,
         })
         .await;
-        let ended = loop {
-            tokio::select! {
-                biased;
-                _ = &mut closed => break Ok(()),
-                changed = self.masters.changed() => {
-                    if changed.is_err() || self.masters.borrow().as_deref() != Some(address) {
-                        break Ok(());
-                    }
-                }
-                next = incoming.message() => match next {
-                    Ok(Some(message)) => {
-                        self.tell(LinkEvent::Message { connection, message }).await;
-                    }
-                    Ok(None) => break Ok(()),
-                    Err(status) => break Err(status),
-                },
-            }
-        };
+        let ended = self.carry(connection, address, &mut incoming, closed).await;
         match ended {
             Ok(()) => tracing::info!(master = address, "the link to the master was closed"),
             Err(status) => tracing::warn!(
@@ -214,6 +199,38 @@ impl LinkClient {
         }
         self.tell(LinkEvent::Disconnected { connection }).await;
         Ok(())
+    }
+
+    /// Passes the master's messages on until one side closes the stream.
+    async fn carry(
+        &mut self,
+        connection: ConnectionId,
+        address: &str,
+        incoming: &mut Streaming<FromMaster>,
+        mut closed: oneshot::Receiver<()>,
+    ) -> Result<(), Status> {
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut closed => {
+                    // What was sent last still goes out: the master ends its side when it has it all.
+                    let rest = async { while let Ok(Some(_)) = incoming.message().await {} };
+                    drop(tokio::time::timeout(FLUSH_MAX, rest).await);
+                    return Ok(());
+                }
+                changed = self.masters.changed() => {
+                    if changed.is_err() || self.masters.borrow().as_deref() != Some(address) {
+                        return Ok(());
+                    }
+                }
+                next = incoming.message() => match next? {
+                    Some(message) => {
+                        self.tell(LinkEvent::Message { connection, message }).await;
+                    }
+                    None => return Ok(()),
+                },
+            }
+        }
     }
 
     async fn tell(&self, event: LinkEvent) {

@@ -51,10 +51,24 @@ pub enum JournalError {
 /// The answer to one write.
 pub(super) type Answer = (CheckpointToken, Result<(), String>);
 
-/// The writing side of a journal; dropping it ends its thread after what was queued.
+/// The writing side of a journal. Dropping it waits until what was queued is written and the folder is
+/// free for the next agent.
 #[derive(Debug)]
 pub struct Journal {
-    queue: mpsc::SyncSender<(CheckpointToken, Record)>,
+    /// There until the end.
+    queue: Option<mpsc::SyncSender<(CheckpointToken, Record)>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the journal's thread has panicked");
+        }
+    }
 }
 
 impl Journal {
@@ -84,16 +98,21 @@ impl Journal {
             _lock: lock,
         };
         writer.measure();
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("journal".into())
             .spawn(move || writer.run(&records, &answer))
             .map_err(failed("start the thread for", &meta))?;
-        Ok((Self { queue }, state))
+        let journal = Self {
+            queue: Some(queue),
+            thread: Some(thread),
+        };
+        Ok((journal, state))
     }
 
     /// Queues a record; waits when very many are queued.
     pub fn write(&self, token: CheckpointToken, record: Record) {
-        self.queue
+        let queue = self.queue.as_ref().expect("there until the end");
+        queue
             .send((token, record))
             .expect("the journal's thread ends only after this side is dropped");
     }

@@ -5,6 +5,7 @@ mod gc;
 mod launch;
 mod recovery;
 mod registration;
+mod shell;
 mod updates;
 
 use std::time::Duration;
