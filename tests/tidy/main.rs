@@ -183,6 +183,75 @@ fn printing(sources: &[Source]) -> Vec<String> {
     wrong
 }
 
+/// What the service layer leaves to its front ends.
+const WIRES: [&str; 5] = ["axum", "hyper", "prost", "tonic", "tower"];
+
+#[test]
+fn the_service_layer_knows_no_wire() {
+    report(wire_in_service(&read_all(&["src/api/service"])));
+}
+
+fn wire_in_service(sources: &[Source]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for source in sources.iter().filter(|source| !source.is_test()) {
+        for (line, word) in places(&source.product, &WIRES) {
+            wrong.push(format!(
+                "{}:{line}: the service layer names {word}",
+                source.path
+            ));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn every_counter_is_counted() {
+    report(uncounted(&read_all(&["src"])));
+}
+
+/// Counters of a `metrics.rs` that nothing in its folder adds to.
+fn uncounted(sources: &[Source]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for metrics in sources.iter().filter(|s| s.path.ends_with("/metrics.rs")) {
+        let folder = metrics.path.trim_end_matches("metrics.rs");
+        let users: Vec<&Source> = sources
+            .iter()
+            .filter(|source| source.path.starts_with(folder))
+            .collect();
+        for (number, line) in metrics.product.lines().enumerate() {
+            let line = line.trim();
+            let field = match line.split_once(" => ") {
+                Some((name, _)) => Some(name),
+                None => line
+                    .strip_prefix("pub ")
+                    .and_then(|field| field.strip_suffix(": u64,")),
+            };
+            let Some(name) =
+                field.filter(|name| name.chars().all(|c| c.is_alphanumeric() || c == '_'))
+            else {
+                continue;
+            };
+            let counts = |source: &&&Source| {
+                let added = [format!(".{name} += "), format!(".{name} = ")];
+                let lent = source.product.lines().any(|line| {
+                    let field = line.split(&format!(".{name}")).nth(1);
+                    let ends = field.is_some_and(|after| {
+                        !after.starts_with(|c: char| c == '_' || c.is_alphanumeric())
+                    });
+                    ends && line.contains("&mut ")
+                });
+                lent || added.iter().any(|added| source.product.contains(added))
+            };
+            let is_counted = users.iter().find(counts).is_some();
+            if !is_counted {
+                let at = number + 1;
+                wrong.push(format!("{}:{at}: nothing counts {name}", metrics.path));
+            }
+        }
+    }
+    wrong
+}
+
 #[test]
 fn names_say_something() {
     report(empty_names(&all()));
@@ -324,10 +393,9 @@ fn the_repository_holds_no_large_files_and_no_machine_paths() {
                 meta.len()
             ));
         }
-        if let Ok(text) = fs::read_to_string(root.join(name)) {
-            if text.contains(env!("CARGO_MANIFEST_DIR")) {
-                wrong.push(format!("{name}: names the folder that it was written in"));
-            }
+        let text = fs::read_to_string(root.join(name)).unwrap_or_default();
+        if text.contains(env!("CARGO_MANIFEST_DIR")) {
+            wrong.push(format!("{name}: names the folder that it was written in"));
         }
     }
     report(wrong);
@@ -363,6 +431,25 @@ fn planted_flaws_are_found() {
         ),
         Source::new("src/long.rs", &long),
     ];
+    let counters = [
+        Source::new(
+            "src/m/metrics.rs",
+            "//! x\npub struct M {\n    pub a: u64,\n    pub b: u64,\n}",
+        ),
+        Source::new("src/m/core.rs", "//! x\nfn f() { self.metrics.a += 1 }"),
+    ];
+    assert_eq!(
+        uncounted(&counters),
+        ["src/m/metrics.rs:4: nothing counts b"]
+    );
+    let service = [Source::new(
+        "src/api/service/x.rs",
+        "//! x\nuse tonic::Status;",
+    )];
+    assert_eq!(
+        wire_in_service(&service),
+        ["src/api/service/x.rs:2: the service layer names tonic"]
+    );
     assert_eq!(without_docs(&sources), ["src/a/mod.rs: begins without //!"]);
     assert_eq!(
         without_kind(&sources),

@@ -1,4 +1,4 @@
-//! The gRPC front ends: they only translate between the wire and the service layer.
+//! Shell: the gRPC front ends: they only translate between the wire and the service layer.
 
 mod agent;
 mod agent_link;

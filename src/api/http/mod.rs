@@ -1,4 +1,4 @@
-//! Plain HTTP: health, version, metrics, a status page; and the routes of each daemon.
+//! Shell: plain HTTP: health, version, metrics, a status page; and the routes of each daemon.
 
 mod page;
 mod routes;

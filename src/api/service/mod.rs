@@ -1,4 +1,4 @@
-//! The service layer: typed calls in, typed answers out, the same for every front end.
+//! Shell: the service layer: typed calls in, typed answers out, the same for every front end.
 
 pub mod agent;
 mod agent_views;
