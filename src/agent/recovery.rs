@@ -1,7 +1,7 @@
 //! A restarted agent: what it keeps of its earlier life.
 //!
-//! It keeps its id while its description is compatible, and every update that no scheduler has
-//! acknowledged. Executors of the earlier life are not adopted: the master is told at re-registration
+//! It keeps its id while its description is compatible, and the updates of ended tasks that no scheduler
+//! has acknowledged. Executors of the earlier life are not adopted: the master is told at re-registration
 //! what is not here any more.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use crate::resources::Resources;
 
 use super::checkpoint::{Checkpointed, Record};
 use super::core::Agent;
+use super::task::is_terminal;
 use super::update_stream::UpdateStream;
 
 impl Agent {
@@ -42,7 +43,9 @@ impl Agent {
                     stream.push(uuid, status, true);
                 }
             }
-            if stream.oldest().is_some() {
+            // Without its end a task's story is over all the same: its executor is gone, and the
+            // master tells so when the agent comes back without it. Old states would contradict that.
+            if stream.latest().is_some_and(is_terminal) {
                 self.streams.insert(key, stream);
             }
         }

@@ -1,0 +1,128 @@
+//! What must hold in every history, judged from what the models saw, not from what the cores believe.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesosd::agent::is_terminal;
+use mesosd::base::{FrameworkId, TaskId};
+use mesosd::proto::v1;
+use mesosd::proto::v1::TaskState;
+
+type Key = (FrameworkId, TaskId);
+
+/// What is known of one task from outside.
+#[derive(Default)]
+struct Fate {
+    /// Times that an executor started it.
+    starts: u32,
+    /// It runs at this moment.
+    alive: bool,
+    /// Uuids in the order in which its executor reported them.
+    reported: Vec<Vec<u8>>,
+    /// Position in `reported` of the newest update that its framework has heard.
+    heard: Option<usize>,
+    /// Its framework was told that it ended by an update that must be acknowledged.
+    ended: Option<TaskState>,
+}
+
+/// The observers of one history.
+#[derive(Default)]
+pub(crate) struct Checkers {
+    fates: BTreeMap<Key, Fate>,
+    offers: BTreeSet<String>,
+}
+
+impl Checkers {
+    fn fate(&mut self, framework: &FrameworkId, task: &TaskId) -> &mut Fate {
+        self.fates
+            .entry((framework.clone(), task.clone()))
+            .or_default()
+    }
+
+    /// An executor starts a task: never twice.
+    pub(crate) fn started(&mut self, framework: &FrameworkId, task: &TaskId) {
+        let fate = self.fate(framework, task);
+        fate.starts += 1;
+        fate.alive = true;
+        assert!(
+            fate.starts == 1,
+            "task {task} of {framework} was started twice"
+        );
+    }
+
+    /// A task's process is gone.
+    pub(crate) fn died(&mut self, framework: &FrameworkId, task: &TaskId) {
+        self.fate(framework, task).alive = false;
+    }
+
+    /// An executor makes an update.
+    pub(crate) fn reported(
+        &mut self,
+        framework: &FrameworkId,
+        task: &TaskId,
+        status: &v1::TaskStatus,
+    ) {
+        let fate = self.fate(framework, task);
+        if is_terminal(status.state()) {
+            fate.alive = false;
+        }
+        fate.reported.push(status.uuid.clone().unwrap_or_default());
+    }
+
+    /// The master sends something to a framework: an offer id is never used twice.
+    pub(crate) fn sent_to_scheduler(&mut self, event: &v1::scheduler::Event) {
+        for offer in event.offers.iter().flat_map(|offers| &offers.offers) {
+            assert!(
+                self.offers.insert(offer.id.value.clone()),
+                "offer id {} is used twice",
+                offer.id.value
+            );
+        }
+    }
+
+    /// A framework hears an update: an executor's updates come in order, and what has ended stays so.
+    pub(crate) fn delivered(&mut self, framework: &FrameworkId, status: &v1::TaskStatus) {
+        let task = TaskId::new(status.task_id.value.as_str());
+        let state = status.state();
+        let fate = self.fate(framework, &task);
+        let uuid = status.uuid.clone().unwrap_or_default();
+        if let Some(position) = fate.reported.iter().position(|known| *known == uuid) {
+            let heard = fate.heard.unwrap_or(0);
+            assert!(
+                position >= heard || fate.heard == Some(position),
+                "task {task}: update {position} arrives after update {heard}"
+            );
+            assert!(
+                position <= fate.heard.map_or(0, |heard| heard + 1),
+                "task {task}: update {position} arrives before those ahead of it ({heard})"
+            );
+            fate.heard = Some(position.max(heard));
+        }
+        if let Some(ended) = fate.ended {
+            // UNKNOWN answers a question about a task that the master has long forgotten.
+            assert!(
+                is_terminal(state) || state == TaskState::TaskUnknown,
+                "task {task} is {state:?} again after {ended:?}"
+            );
+        }
+        // LOST is not final for a task of a framework that knows no partitions: it may come back.
+        if is_terminal(state) && state != TaskState::TaskLost && !uuid.is_empty() {
+            fate.ended.get_or_insert(state);
+        }
+    }
+
+    /// Tasks that run although everything has ended.
+    pub(crate) fn assert_nothing_runs(&self) {
+        let alive: Vec<_> = self
+            .fates
+            .iter()
+            .filter(|(_, fate)| fate.alive)
+            .map(|(key, _)| key)
+            .collect();
+        assert!(alive.is_empty(), "still running: {alive:?}");
+    }
+
+    /// Tasks that an executor has started.
+    pub(crate) fn starts(&self) -> usize {
+        self.fates.values().filter(|fate| fate.starts > 0).count()
+    }
+}

@@ -1,0 +1,313 @@
+//! The containers of the world: what a containerizer and executors do, and how they fail.
+
+use super::*;
+
+impl World {
+    pub(super) fn launch(&mut self, index: usize, config: agent::ContainerConfig) {
+        let id = config.container_id.clone();
+        let incarnation = self.agents[index].incarnation;
+        self.count("container launch");
+        let previous = self.agents[index]
+            .containers
+            .insert(id.clone(), Container::new(config));
+        assert!(previous.is_none(), "container {id} is launched twice");
+        let pause = Duration::from_millis(1) + self.life.up_to(Duration::from_millis(500));
+        if self.chance(self.options.launch_failure) {
+            let ended = Ended {
+                wait_status: None,
+                reason: None,
+                message: "the simulation lets the launch fail".into(),
+            };
+            self.after(
+                pause,
+                Happening::ContainerEnds(index, incarnation, id, ended),
+            );
+        } else {
+            self.after(pause, Happening::ContainerStarts(index, incarnation, id));
+        }
+    }
+
+    pub(super) fn destroy(&mut self, index: usize, id: ContainerId) {
+        let incarnation = self.agents[index].incarnation;
+        let Some(container) = self.agents[index].containers.get_mut(&id) else {
+            return;
+        };
+        if std::mem::replace(&mut container.destroying, true) {
+            return;
+        }
+        let ended = Ended {
+            wait_status: Some(9),
+            reason: None,
+            message: "destroyed".into(),
+        };
+        self.after(
+            Duration::from_millis(5),
+            Happening::ContainerEnds(index, incarnation, id, ended),
+        );
+    }
+
+    pub(super) fn container_starts(&mut self, index: usize, incarnation: u32, id: &ContainerId) {
+        let node = &mut self.agents[index];
+        if incarnation != node.incarnation || node.core.is_none() {
+            return;
+        }
+        let Some(container) = node.containers.get_mut(id) else {
+            return;
+        };
+        if container.destroying {
+            return;
+        }
+        container.started = true;
+        self.step_agent(
+            index,
+            agent::Event::ContainerLaunched {
+                container_id: id.clone(),
+                pid: 4711,
+            },
+        );
+        let pause = self.life.up_to(Duration::from_millis(200));
+        self.after(
+            pause,
+            Happening::ExecutorConnects(index, incarnation, id.clone()),
+        );
+    }
+
+    pub(super) fn executor_connects(&mut self, index: usize, incarnation: u32, id: &ContainerId) {
+        let connection = ConnectionId(self.id());
+        let node = &mut self.agents[index];
+        if incarnation != node.incarnation || node.core.is_none() {
+            return;
+        }
+        let Some(container) = node.containers.get_mut(id) else {
+            return;
+        };
+        if container.connection.is_some() || container.destroying {
+            return;
+        }
+        container.connection = Some(connection);
+        let event = agent::Event::ExecutorSubscribed {
+            connection,
+            framework_id: container.config.framework_id.clone(),
+            executor_id: container.config.executor_id.clone(),
+            unacknowledged_tasks: container.unacknowledged_tasks(),
+            unacknowledged_updates: container.unacknowledged.clone(),
+            container: Some(id.clone()),
+        };
+        self.step_agent(index, event);
+    }
+
+    pub(super) fn executor_link_breaks(&mut self, index: usize, id: &ContainerId) {
+        let node = &mut self.agents[index];
+        let incarnation = node.incarnation;
+        let Some(container) = node.containers.get_mut(id) else {
+            return;
+        };
+        let Some(connection) = container.connection.take() else {
+            return;
+        };
+        self.count("broken executor link");
+        self.step_agent(index, agent::Event::ExecutorDisconnected { connection });
+        self.after(
+            Duration::from_millis(300),
+            Happening::ExecutorConnects(index, incarnation, id.clone()),
+        );
+    }
+
+    pub(super) fn executor_hears(
+        &mut self,
+        index: usize,
+        incarnation: u32,
+        id: &ContainerId,
+        event: &v1::executor::Event,
+    ) {
+        use v1::executor::event::Type;
+        let node = &mut self.agents[index];
+        if incarnation != node.incarnation || node.core.is_none() {
+            return;
+        }
+        let Some(container) = node.containers.get_mut(id) else {
+            return;
+        };
+        match event.r#type() {
+            Type::Launch => {
+                let info = event.launch.as_ref().unwrap().task.clone();
+                self.start_task(index, id, info);
+            }
+            Type::LaunchGroup => {
+                let group = event.launch_group.as_ref().unwrap().task_group.clone();
+                for info in group.tasks {
+                    self.start_task(index, id, info);
+                }
+            }
+            Type::Kill => {
+                let task = TaskId::new(event.kill.as_ref().unwrap().task_id.value.as_str());
+                self.after(
+                    Duration::from_millis(20),
+                    Happening::TaskBecomes(
+                        index,
+                        incarnation,
+                        id.clone(),
+                        task,
+                        TaskState::TaskKilled,
+                    ),
+                );
+            }
+            Type::Acknowledged => {
+                let acknowledged = event.acknowledged.as_ref().unwrap();
+                let task = TaskId::new(acknowledged.task_id.value.as_str());
+                container.acknowledged(&task, &acknowledged.uuid);
+                self.maybe_exit(index, id);
+            }
+            Type::Shutdown => {
+                container.shutting_down = true;
+                let live: Vec<_> = container
+                    .tasks
+                    .iter()
+                    .filter(|(_, run)| !agent::is_terminal(run.state))
+                    .map(|(task, _)| task.clone())
+                    .collect();
+                for task in live {
+                    self.after(
+                        Duration::from_millis(10),
+                        Happening::TaskBecomes(
+                            index,
+                            incarnation,
+                            id.clone(),
+                            task,
+                            TaskState::TaskKilled,
+                        ),
+                    );
+                }
+                self.maybe_exit(index, id);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn start_task(&mut self, index: usize, id: &ContainerId, info: v1::TaskInfo) {
+        let node = &mut self.agents[index];
+        let incarnation = node.incarnation;
+        let container = node.containers.get_mut(id).unwrap();
+        let framework = container.config.framework_id.clone();
+        let task = container.launch(info, &mut self.life);
+        let lasts = Duration::from_millis(container.tasks[&task].lasts_millis);
+        let ends_as = container.tasks[&task].ends_as;
+        let command = container.is_command();
+        self.checkers.started(&framework, &task);
+        self.count("task start");
+        let becomes = |world: &mut Self, pause: Duration, state| {
+            world.after(
+                pause,
+                Happening::TaskBecomes(index, incarnation, id.clone(), task.clone(), state),
+            );
+        };
+        if command {
+            becomes(self, Duration::ZERO, TaskState::TaskStarting);
+        }
+        becomes(self, Duration::from_millis(2), TaskState::TaskRunning);
+        becomes(self, Duration::from_millis(3) + lasts, ends_as);
+    }
+
+    pub(super) fn task_becomes(
+        &mut self,
+        index: usize,
+        incarnation: u32,
+        id: &ContainerId,
+        task: &TaskId,
+        state: TaskState,
+    ) {
+        let node = &mut self.agents[index];
+        if incarnation != node.incarnation || node.core.is_none() {
+            return;
+        }
+        let Some(container) = node.containers.get_mut(id) else {
+            return;
+        };
+        let Some(run) = container.tasks.get(task) else {
+            return;
+        };
+        if agent::is_terminal(run.state) || container.destroying {
+            return;
+        }
+        let status = container.update(task, state, &mut self.life);
+        let (framework_id, executor_id) = (
+            container.config.framework_id.clone(),
+            container.config.executor_id.clone(),
+        );
+        self.checkers.reported(&framework_id, task, &status);
+        if let Some(connection) = container.connection {
+            let uuid = Uuid::from_slice(status.uuid.as_deref().unwrap()).unwrap();
+            self.step_agent(
+                index,
+                agent::Event::ExecutorCall {
+                    request: None,
+                    framework_id,
+                    executor_id,
+                    connection: Some(connection),
+                    call: Box::new(ExecutorCall::Update {
+                        task_id: task.clone(),
+                        uuid,
+                        status: Box::new(status),
+                    }),
+                },
+            );
+        }
+    }
+
+    /// The built-in executor ends after its task's last update was acknowledged, any executor when it
+    /// was told to and nothing is left to say.
+    pub(super) fn maybe_exit(&mut self, index: usize, id: &ContainerId) {
+        let node = &mut self.agents[index];
+        let incarnation = node.incarnation;
+        let Some(container) = node.containers.get_mut(id) else {
+            return;
+        };
+        let ended = container
+            .tasks
+            .values()
+            .all(|run| agent::is_terminal(run.state));
+        let over =
+            container.shutting_down || (container.is_command() && !container.tasks.is_empty());
+        if ended && over && container.unacknowledged.is_empty() && !container.destroying {
+            container.destroying = true;
+            let ended = Ended {
+                wait_status: Some(0),
+                reason: None,
+                message: "exited".into(),
+            };
+            self.after(
+                Duration::from_millis(3),
+                Happening::ContainerEnds(index, incarnation, id.clone(), ended),
+            );
+        }
+    }
+
+    pub(super) fn container_ends(
+        &mut self,
+        index: usize,
+        incarnation: u32,
+        id: ContainerId,
+        ended: Ended,
+    ) {
+        let node = &mut self.agents[index];
+        if incarnation != node.incarnation || node.core.is_none() {
+            return;
+        }
+        let Some(container) = node.containers.remove(&id) else {
+            return;
+        };
+        for task in container.tasks.keys() {
+            self.checkers.died(&container.config.framework_id, task);
+        }
+        if let Some(connection) = container.connection {
+            self.step_agent(index, agent::Event::ExecutorDisconnected { connection });
+        }
+        self.step_agent(
+            index,
+            agent::Event::ContainerEnded {
+                container_id: id,
+                ended: Box::new(ended),
+            },
+        );
+    }
+}
