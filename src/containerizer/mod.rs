@@ -11,6 +11,7 @@
 //! ```
 
 pub mod cgroups;
+mod clone;
 mod config;
 #[expect(
     clippy::module_inception,

@@ -10,6 +10,7 @@ use std::ptr;
 use super::prepared::Prepared;
 use super::report::{Failure, Step};
 use super::{mounts, task};
+use crate::containerizer::clone;
 use crate::containerizer::launcher::posix;
 
 /// What the first process needs besides the plan.
@@ -110,8 +111,9 @@ pub(super) fn run(prepared: &Prepared, channels: &Channels) -> ! {
     if let Err(failure) = mounts::perform(prepared, channels.pid_namespace) {
         fail(channels.errors, failure);
     }
-    // SAFETY: like fork: no shared memory, no stack, no pointers. This process has one thread.
-    let child = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    let born = prepared.born.as_ref().map(|group| group.as_raw_fd());
+    // SAFETY: this process has one thread.
+    let child = unsafe { fork(born) };
     if child < 0 {
         fail(channels.errors, Failure::last(Step::Fork, 0));
     }
@@ -121,11 +123,26 @@ pub(super) fn run(prepared: &Prepared, channels: &Channels) -> ! {
     // SAFETY: both descriptors are this process' own copies and not used again.
     unsafe {
         libc::close(channels.errors);
-        for fd in &prepared.cgroups {
+        for fd in prepared.cgroups.iter().chain(&prepared.born) {
             libc::close(fd.as_raw_fd());
         }
     }
     serve(i32::try_from(child).unwrap_or(-1), signals, channels)
+}
+
+/// Forks, into a cgroup of version 2 where there is one. Without one the older call, which filters of
+/// system calls know.
+///
+/// # Safety
+/// As for [`clone::like_fork`].
+unsafe fn fork(born: Option<RawFd>) -> libc::c_long {
+    // SAFETY: the caller's promise; the plain call shares no memory and takes no pointers.
+    unsafe {
+        match born {
+            Some(group) => clone::like_fork(Some(group), None),
+            None => libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0),
+        }
+    }
 }
 
 /// Blocks all signals and returns a descriptor that is readable when a child has changed.

@@ -2,7 +2,7 @@
 //! descriptors made beforehand, because that process must not allocate.
 
 use std::ffi::{CStr, CString};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -72,7 +72,10 @@ pub(super) struct Prepared {
     pub(super) candidates: Vec<Candidate>,
     pub(super) environment: Strings,
     pub(super) sandbox: CString,
+    /// Files that the task writes itself into: version 1.
     pub(super) cgroups: Vec<OwnedFd>,
+    /// The directory that the task is born in: version 2.
+    pub(super) born: Option<OwnedFd>,
     pub(super) binds: Vec<Bind>,
     pub(super) reshow: Option<Reshow>,
     pub(super) rlimits: Vec<(u32, libc::rlimit)>,
@@ -109,12 +112,14 @@ impl Prepared {
                 })
             })
             .collect::<Result<Vec<_>, InitError>>()?;
+        let (cgroups, born) = open_cgroups(plan)?;
         let limit = |value: Option<u64>| value.unwrap_or(libc::RLIM_INFINITY);
         Ok(Self {
             candidates: candidates(plan)?,
             environment: Strings::new(environment),
             sandbox: c_path("the sandbox", &plan.sandbox)?,
-            cgroups: open_cgroups(plan)?,
+            cgroups,
+            born,
             binds,
             reshow: reshow(plan)?,
             rlimits: plan
@@ -141,7 +146,8 @@ impl Prepared {
     /// The descriptors that init and task still need, besides `more`, in ascending order.
     pub(super) fn kept(&self, more: &[RawFd]) -> Vec<RawFd> {
         let mut kept = vec![0, 1, 2, LIFELINE_FD];
-        kept.extend(self.cgroups.iter().map(|fd| fd.as_raw_fd()));
+        let cgroups = self.cgroups.iter().chain(&self.born);
+        kept.extend(cgroups.map(|fd| fd.as_raw_fd()));
         kept.extend_from_slice(more);
         kept.sort_unstable();
         kept.dedup();
@@ -167,28 +173,31 @@ fn clone_flags(plan: &LaunchPlan) -> libc::c_int {
     flags
 }
 
-/// Opens the file through which a process enters each leaf. Version 1: `tasks`, because a single
-/// thread that moves itself needs no lock over all of the kernel's thread groups; `cgroup.procs`
-/// does, and waits 10 ms for it.
-fn open_cgroups(plan: &LaunchPlan) -> Result<Vec<OwnedFd>, InitError> {
-    plan.cgroups
-        .iter()
-        .map(|leaf| {
-            let path = leaf.path.join(match leaf.version {
-                CgroupVersion::V1 => "tasks",
-                CgroupVersion::V2 => "cgroup.procs",
-            });
-            OpenOptions::new()
-                .write(true)
-                .open(&path)
-                .map(OwnedFd::from)
-                .map_err(|cause| InitError::Step {
-                    what: format!("open {}", path.display()),
-                    exec: false,
-                    cause,
-                })
-        })
-        .collect()
+/// Opens what the task enters each leaf through. Version 1: `tasks`, because a single thread that
+/// moves itself needs no lock over all of the kernel's thread groups; `cgroup.procs` does, and waits
+/// 10 ms for it. Version 2 has no such file: the task is born in the leaf.
+fn open_cgroups(plan: &LaunchPlan) -> Result<(Vec<OwnedFd>, Option<OwnedFd>), InitError> {
+    let mut cgroups = Vec::new();
+    let mut born = None;
+    for leaf in &plan.cgroups {
+        let failed = |path: &Path, cause| InitError::Step {
+            what: format!("open {}", path.display()),
+            exec: false,
+            cause,
+        };
+        match leaf.version {
+            CgroupVersion::V1 => {
+                let path = leaf.path.join("tasks");
+                let file = OpenOptions::new().write(true).open(&path);
+                cgroups.push(file.map_err(|cause| failed(&path, cause))?.into());
+            }
+            CgroupVersion::V2 => {
+                let file = File::open(&leaf.path);
+                born = Some(file.map_err(|cause| failed(&leaf.path, cause))?.into());
+            }
+        }
+    }
+    Ok((cgroups, born))
 }
 
 /// The last mount that covers the sandbox, if any does.

@@ -9,31 +9,11 @@ use std::path::Path;
 use std::ptr;
 
 use super::program::{SealedProgram, above_fixed};
+use crate::containerizer::clone;
 use crate::containerizer::plan::{CgroupVersion, LIFELINE_FD, LaunchPlan, PLAN_FD, TaskCgroup};
 
-/// Flag of `clone3(2)`: the child is born in the cgroup of `cgroup`.
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-/// Flag of `clone3(2)`: a descriptor for the child is returned.
-const CLONE_PIDFD: u64 = 0x1000;
 /// Sets the flag on descriptors instead of closing them.
 const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
-
-/// Argument of `clone3(2)`, the version that knows cgroups.
-#[repr(C)]
-#[derive(Debug, Default)]
-struct CloneArguments {
-    flags: u64,
-    pidfd: u64,
-    child_tid: u64,
-    parent_tid: u64,
-    exit_signal: u64,
-    stack: u64,
-    stack_size: u64,
-    tls: u64,
-    set_tid: u64,
-    set_tid_size: u64,
-    cgroup: u64,
-}
 
 /// A supervisor that runs.
 #[derive(Debug)]
@@ -92,7 +72,7 @@ pub fn spawn(
         ],
         errors: errors_child.as_raw_fd(),
     };
-    let (pid, pidfd) = clone(&child, born.as_ref())?;
+    let (pid, pidfd) = clone_child(&child, born.as_ref())?;
     drop((errors_child, lifeline_child));
     let mut failure = Vec::new();
     File::from(errors).read_to_end(&mut failure)?;
@@ -160,18 +140,8 @@ fn open_cgroups(cgroups: &[TaskCgroup]) -> io::Result<(Vec<OwnedFd>, Option<Owne
 
 /// Clones like fork, into the cgroup `born`. The parent has other threads: the child may only make
 /// system calls on what was prepared before.
-fn clone(child: &Child<'_>, born: Option<&OwnedFd>) -> io::Result<(libc::pid_t, OwnedFd)> {
+fn clone_child(child: &Child<'_>, born: Option<&OwnedFd>) -> io::Result<(libc::pid_t, OwnedFd)> {
     let mut pidfd: libc::c_int = -1;
-    let mut arguments = CloneArguments {
-        flags: CLONE_PIDFD,
-        pidfd: (&raw mut pidfd).expose_provenance() as u64,
-        exit_signal: u64::from(libc::SIGCHLD.unsigned_abs()),
-        ..CloneArguments::default()
-    };
-    if let Some(cgroup) = born {
-        arguments.flags |= CLONE_INTO_CGROUP;
-        arguments.cgroup = u64::from(cgroup.as_raw_fd().unsigned_abs());
-    }
     let mut all = [0_u64; 16];
     let mut before = [0_u64; 16];
     // SAFETY: the sets are larger than the kernel's and live across the calls. All signals are blocked
@@ -184,8 +154,8 @@ fn clone(child: &Child<'_>, born: Option<&OwnedFd>) -> io::Result<(libc::pid_t, 
             all.as_ptr().cast(),
             before.as_mut_ptr().cast(),
         );
-        let size = size_of::<CloneArguments>();
-        let pid = libc::syscall(libc::SYS_clone3, &raw mut arguments, size);
+        let cgroup = born.map(|directory| directory.as_raw_fd());
+        let pid = clone::like_fork(cgroup, Some(&mut pidfd));
         if pid == 0 {
             become_supervisor(child);
         }
