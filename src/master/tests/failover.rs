@@ -15,10 +15,7 @@ fn a_second_scheduler_takes_over() {
     let mut bench = Bench::new();
     let (first, agent) = bench.running(framework("f"));
     bench.advance(Duration::from_secs(6));
-    assert_eq!(
-        bench.offers(&first).len() + bench.snapshot().offers.len(),
-        1
-    );
+    assert_eq!(bench.offers(&first).len(), 1);
     let second = bench.subscribe(with_id(framework("f"), &first));
     assert_eq!(second.id, first.id);
     let events = bench.events(first.connection);
@@ -87,7 +84,7 @@ fn resubscribing_in_time_stops_the_clock() {
     bench.disconnect(&scheduler);
     bench.advance(Duration::from_secs(50));
     let again = bench.subscribe(with_id(framework("f"), &scheduler));
-    bench.advance(Duration::from_secs(100));
+    bench.advance(Duration::from_secs(20));
     assert!(
         bench
             .snapshot()
