@@ -4,7 +4,9 @@ mod accept;
 mod agents;
 mod failover;
 mod offers;
+mod random;
 mod reconcile;
+mod shell;
 mod subscribe;
 mod updates;
 
