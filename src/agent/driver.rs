@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::base::{ConnectionId, RequestId};
+use crate::proto::v1;
 use crate::runtime::{SystemClock, TimerTable};
 
 use super::checkpoint::{Journal, JournalError, Paths};
@@ -18,7 +19,7 @@ use super::effect::Effects;
 use super::event::Event;
 use super::handle::{Handle, INPUTS_MAX, Input};
 use super::link::{self, LinkClient, LinkEvent};
-use super::perform::{Exit, World};
+use super::perform::{ExecutorStream, Exit, World};
 use super::socket::{self, SocketError};
 
 /// What an agent is made of.
@@ -84,6 +85,7 @@ pub fn start(parts: AgentParts) -> Result<Running, AgentError> {
     let agent = Agent::new(parts.config, checkpointed, SystemClock.now());
     let driver = Driver {
         agent,
+        handle: handle.clone(),
         world: World {
             work_dir: paths.work_dir().to_owned(),
             link: None,
@@ -119,6 +121,7 @@ pub fn start(parts: AgentParts) -> Result<Running, AgentError> {
 
 struct Driver {
     agent: Agent,
+    handle: Handle,
     world: World,
     effects: Effects,
     inputs: mpsc::Receiver<Input>,
@@ -229,7 +232,8 @@ impl Driver {
                 if answer.send(connection).is_err() {
                     return;
                 }
-                self.world.executors.insert(connection, events);
+                let stream = self.watch(connection, events);
+                self.world.executors.insert(connection, stream);
                 self.step(Event::ExecutorSubscribed {
                     connection,
                     framework_id: subscription.framework_id,
@@ -246,6 +250,26 @@ impl Driver {
                     self.step(event);
                 }
             }
+        }
+    }
+
+    /// Notices when the reader of a stream goes away, even if nothing is sent to it.
+    fn watch(
+        &self,
+        connection: ConnectionId,
+        events: mpsc::Sender<v1::executor::Event>,
+    ) -> ExecutorStream {
+        let (open, removed) = oneshot::channel();
+        let (watched, handle) = (events.clone(), self.handle.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = watched.closed() => handle.executor_disconnected(connection).await,
+                _ = removed => {}
+            }
+        });
+        ExecutorStream {
+            events,
+            _open: open,
         }
     }
 

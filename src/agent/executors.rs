@@ -11,10 +11,10 @@ use super::checkpoint::Record;
 use super::container::Ended;
 use super::core::{Agent, Pending};
 use super::effect::{Effect, Effects};
-use super::executor::{Ending, Executor, ExecutorStatus};
+use super::executor::{Ending, ExecutorStatus};
 use super::framework::FrameworkStatus;
 use super::status_updates::{Report, unknown_executor};
-use super::task::{Stage, Task};
+use super::task::Stage;
 use super::timer::TimerKey;
 
 type ExecutorKey = (FrameworkId, ExecutorId);

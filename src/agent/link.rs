@@ -45,7 +45,7 @@ pub(super) enum LinkEvent {
     /// The master said something.
     Message {
         connection: ConnectionId,
-        message: FromMaster,
+        message: Box<FromMaster>,
     },
     /// The stream is gone.
     Disconnected { connection: ConnectionId },
@@ -225,6 +225,7 @@ impl LinkClient {
                 }
                 next = incoming.message() => match next? {
                     Some(message) => {
+                        let message = Box::new(message);
                         self.tell(LinkEvent::Message { connection, message }).await;
                     }
                     None => return Ok(()),

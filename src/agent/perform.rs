@@ -35,7 +35,7 @@ pub struct Exit {
 pub(super) struct World {
     pub(super) work_dir: PathBuf,
     pub(super) link: Option<Outgoing>,
-    pub(super) executors: BTreeMap<ConnectionId, mpsc::Sender<v1::executor::Event>>,
+    pub(super) executors: BTreeMap<ConnectionId, ExecutorStream>,
     pub(super) replies: BTreeMap<RequestId, oneshot::Sender<Result<Reply, CallRefused>>>,
     pub(super) timers: TimerTable<TimerKey>,
     pub(super) containers: Arc<dyn Containers>,
@@ -43,6 +43,14 @@ pub(super) struct World {
     /// Answers of threads; at most one per effect that is under way.
     pub(super) answers: mpsc::UnboundedSender<Event>,
     pub(super) exit: Option<Exit>,
+}
+
+/// The sending side of one executor's stream.
+#[derive(Debug)]
+pub(super) struct ExecutorStream {
+    pub(super) events: mpsc::Sender<v1::executor::Event>,
+    /// Dropped with the stream; ends the task that watches for the reader's end.
+    pub(super) _open: oneshot::Sender<()>,
 }
 
 impl World {
@@ -89,7 +97,7 @@ impl World {
                 let sent = self
                     .executors
                     .get(&connection)
-                    .is_some_and(|executor| executor.try_send(*event).is_ok());
+                    .is_some_and(|executor| executor.events.try_send(*event).is_ok());
                 if !sent && self.executors.remove(&connection).is_some() {
                     tracing::warn!("an executor reads too slowly or has gone, closing its stream");
                     consequences.push(Event::ExecutorDisconnected { connection });

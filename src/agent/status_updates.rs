@@ -20,7 +20,7 @@ use super::update_stream::{Seen, UpdateStream};
 type ExecutorKey = (FrameworkId, ExecutorId);
 
 /// How long a "killed by SIGKILL" report waits for the limit that may explain it.
-const LIMITATION_GRACE: std::time::Duration = std::time::Duration::from_millis(200);
+const LIMITATION_GRACE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A terminal status that the agent makes itself.
 #[derive(Clone, Debug)]

@@ -339,18 +339,22 @@ fn launched(effects: &[Effect]) -> &ContainerConfig {
 }
 
 fn launches(effects: &[Effect]) -> Vec<&ContainerConfig> {
-    let launch = |effect| match effect {
-        &Effect::Launch(ref config) => Some(&**config),
-        _ => None,
-    };
+    fn launch(effect: &Effect) -> Option<&ContainerConfig> {
+        match effect {
+            Effect::Launch(config) => Some(config),
+            _ => None,
+        }
+    }
     effects.iter().filter_map(launch).collect()
 }
 
 fn sent(effects: &[Effect]) -> Vec<&link::from_agent::Message> {
-    let message = |effect| match effect {
-        &Effect::ToMaster { ref message, .. } => Some(&**message),
-        _ => None,
-    };
+    fn message(effect: &Effect) -> Option<&link::from_agent::Message> {
+        match effect {
+            Effect::ToMaster { message, .. } => Some(message),
+            _ => None,
+        }
+    }
     effects.iter().filter_map(message).collect()
 }
 

@@ -11,7 +11,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -371,4 +370,38 @@ async fn a_master_that_cannot_be_reached_is_tried_again() {
     let (_link, first) = master.admit().await;
     assert!(matches!(first, from_agent::Message::Register(_)));
     drop(agent);
+}
+
+#[tokio::test]
+async fn an_executor_that_goes_away_silently_is_noticed() {
+    let shell = Shell::start().await;
+    shell.run(custom_task("t", "E")).await;
+    let subscription = Subscription {
+        framework_id: FrameworkId::new("F"),
+        executor_id: ExecutorId::new("E"),
+        unacknowledged_tasks: Vec::new(),
+        unacknowledged_updates: Vec::new(),
+    };
+    let handle = &shell.agent.handle;
+    let connected = async || {
+        let snapshot = handle.snapshot().await.unwrap();
+        let mut executors = snapshot.executors();
+        executors.any(|executor| executor.connection.is_some())
+    };
+    for _ in 0..1000 {
+        let subscribed = handle.subscribe_executor(subscription.clone(), None).await;
+        let (_, events) = subscribed.unwrap();
+        if connected().await {
+            drop(events);
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..1000 {
+        if !connected().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the agent still believes in the executor");
 }

@@ -159,10 +159,11 @@ fn a_terminal_update_shrinks_the_container_of_a_custom_executor() {
 
 #[test]
 fn calls_are_checked_as_mesos_does() {
+    type Change = fn(&mut v1::executor::Call);
     fn field(call: &mut v1::executor::Call) -> &mut v1::TaskStatus {
         &mut call.update.as_mut().unwrap().status
     }
-    let check = |change: fn(&mut v1::executor::Call)| {
+    let check = |change: Change| {
         let mut call = v1::executor::Call {
             executor_id: "E".into(),
             framework_id: "F".into(),
@@ -176,7 +177,7 @@ fn calls_are_checked_as_mesos_does() {
         ParsedCall::from_wire(call).map(|_| ())
     };
     assert_eq!(check(|_| ()), Ok(()));
-    let bad: [(fn(&mut v1::executor::Call), &str); 8] = [
+    let bad: [(Change, &str); 8] = [
         (|call| field(call).uuid = None, "status.uuid: required"),
         (|call| field(call).uuid = Some(vec![1; 15]), "has 15 bytes"),
         (|call| field(call).source = None, "status.source"),
