@@ -199,6 +199,11 @@ fn statistics(containerizer: &Arc<Containerizer>) -> Statistics {
 }
 
 impl Serving {
+    /// What people should know of the containers' isolation.
+    pub(super) fn notice(&self) -> Option<&str> {
+        self.containerizer.notice()
+    }
+
     /// Returns when the agent has ended. Cancel safe.
     pub(super) async fn ended(&mut self) -> Exit {
         match (&mut self.running.ended).await {

@@ -6,8 +6,8 @@ use std::io::{self, Write as _};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use super::client;
 use super::version::version;
+use super::{client, run};
 use crate::flags::{AgentFlags, LocalFlags, MasterAddress, MasterFlags, definition};
 use crate::runtime::ExitCode;
 
@@ -22,6 +22,11 @@ const DAEMONS: &str = "Daemons:
 
 Exit codes: 0 done, 1 not found, 64 wrong usage, 69 the master or agent does not answer,
 70 a bug in mesosd, 74 input or output failed, 75 not now, try again later.";
+
+const RUN: &str = "\
+Example: mesosd run --local -- sh -c 'echo hello from $MESOS_TASK_ID'
+
+Exit codes: that of the command, 128 plus its signal; 75 if it cannot be placed.";
 
 /// `mesosd COMMAND`.
 #[derive(Debug, Parser)]
@@ -61,6 +66,9 @@ pub(super) struct Connection {
 /// The client's commands.
 #[derive(Debug, Subcommand)]
 enum ClientCommand {
+    /// Run a command as a task, print what it prints, end as it ends.
+    #[command(after_help = RUN)]
+    Run(run::RunArgs),
     /// List the tasks that run.
     Ps(client::TaskFilter),
     /// List all tasks that the master remembers, ended ones included.
@@ -110,13 +118,16 @@ fn is_command(word: &OsStr) -> bool {
 }
 
 /// Runs a client command.
-pub(super) fn main() -> ExitCode {
+pub(super) fn main() -> std::process::ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(&error).into(),
     };
     let connection = cli.connection;
-    match cli.command {
+    let code = match cli.command {
+        ClientCommand::Run(arguments) => {
+            return run::main(&connection.master.to_string(), &arguments);
+        }
         ClientCommand::Ps(filter) => client::ps(&connection, &filter),
         ClientCommand::Tasks(filter) => client::tasks(&connection, &filter),
         ClientCommand::Agents => client::agents(&connection),
@@ -130,7 +141,8 @@ pub(super) fn main() -> ExitCode {
         ClientCommand::Kill(arguments) => client::kill(&connection, &arguments),
         ClientCommand::Teardown(arguments) => client::teardown(&connection, &arguments),
         ClientCommand::Completions { shell } => completions(shell),
-    }
+    };
+    code.into()
 }
 
 /// What clap has to say: help and version are no errors; everything else is one line.

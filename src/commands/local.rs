@@ -34,6 +34,8 @@ pub(super) struct LocalCluster {
     pub(super) agent_address: SocketAddr,
     master: master::Serving,
     agent: agent::Serving,
+    /// The agent listens to it as long as it lives.
+    _leader: watch::Sender<Option<String>>,
     /// Removed with this, if it is ours.
     _work_dir: Option<TemporaryDir>,
 }
@@ -92,15 +94,21 @@ impl LocalCluster {
         agent_daemon.metrics = Metrics::new();
         let master = master::begin(&settings.cluster, listening, daemon).await?;
         let reached = SocketAddr::new(local(address), address.port()).to_string();
-        let (_leader, masters) = watch::channel(Some(reached));
+        let (leader, masters) = watch::channel(Some(reached));
         let agent = agent::begin(agent_settings, agent_listening, masters, agent_daemon).await?;
         Ok(Self {
             address,
             agent_address,
             master,
             agent,
+            _leader: leader,
             _work_dir: own,
         })
+    }
+
+    /// What people should know of the containers' isolation.
+    pub(super) fn notice(&self) -> Option<&str> {
+        self.agent.notice()
     }
 
     /// Returns if one of them ends without being asked to. Cancel safe.

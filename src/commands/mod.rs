@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `mesosd executor`, `launch`, `fetch` (re-executions on an agent) | this one hands over |
 //! | `mesosd --role=...` | `daemon`: flags, logging, runtime, exit code |
+//! | `mesosd run` | `run/` |
 //! | `mesosd ps`, `logs`, ... | `client/` |
 
 mod agent;
@@ -14,6 +15,7 @@ mod daemon;
 mod local;
 mod master;
 mod network;
+mod run;
 mod version;
 
 use std::ffi::OsString;
@@ -37,6 +39,6 @@ pub fn main() -> ExitCode {
     if cli::is_for_daemon(&words) {
         daemon::main(&words).into()
     } else {
-        cli::main().into()
+        cli::main()
     }
 }
