@@ -7,8 +7,8 @@ use crate::base::{AgentId, FrameworkId, Instant};
 use crate::resources::Resources;
 use crate::roles::Role;
 
-use super::allocator::Allocator;
 use super::consider::{Cursor, Surroundings};
+use super::core::Allocator;
 use super::report::PassReport;
 use super::sorter::Amounts;
 use super::stage::{STAGES, StagePolicy};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{AgentId, FrameworkId};
 
-use super::allocator::Allocator;
+use super::core::Allocator;
 use super::eligibility::{Question, Rejection, first_rejection};
 use super::report::{Explanation, Level, RoleExplanation};
 use super::sorter::{Kinds, ShareTree};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::base::{AgentId, FrameworkId, Instant};
 use crate::resources::Resources;
 
-use super::allocator::Allocator;
+use super::core::Allocator;
 
 /// Longest time that a filter lasts (Mesos caps `refuse_seconds` at 365 days).
 const FILTER_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -10,7 +10,7 @@
 //!
 //! | file | duty |
 //! | --- | --- |
-//! | `allocator.rs`, `subscriptions.rs`, `filtering.rs` | the calls that the master makes: agents, frameworks, refusals |
+//! | `core.rs`, `subscriptions.rs`, `filtering.rs` | the calls that the master makes: agents, frameworks, refusals |
 //! | `cycle.rs` | one pass in slices; `candidates.rs` which agents, `stage.rs` in which stages |
 //! | `consider.rs` | who is next on an agent; `eligibility.rs` may it be offered, `view.rs` what it sees |
 //! | `sorter/` | shares, the order of roles and frameworks; `role_tree.rs` which roles there are |
@@ -19,10 +19,10 @@
 //! | `bits.rs`, `slots.rs` | dense sets and records |
 
 mod agent;
-mod allocator;
 mod bits;
 mod candidates;
 mod consider;
+mod core;
 mod cycle;
 mod eligibility;
 mod explain;
@@ -43,7 +43,7 @@ mod view;
 mod tests;
 
 pub use agent::AgentSpec;
-pub use allocator::{Allocator, AllocatorConfig};
+pub use core::{Allocator, AllocatorConfig};
 pub use cycle::{Allocation, PassOutcome};
 pub use eligibility::{REJECTION_KINDS, Rejection};
 pub use filtering::Filter;

@@ -7,8 +7,8 @@ use crate::base::{AgentId, FrameworkId};
 use crate::resources::Resources;
 use crate::roles::Role;
 
-use super::allocator::{Allocator, amounts_of};
 use super::bits::BitSet;
+use super::core::{Allocator, amounts_of};
 use super::framework::{Client, Framework, FrameworkSpec};
 use super::sorter::Amounts;
 
