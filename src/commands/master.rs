@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::daemon::{DaemonError, Serve, Surroundings, usable};
 use super::network::{Listening, Network, Place};
+use crate::allocator::AllocatorConfig;
 use crate::api::http::master_routes;
 use crate::api::server::{Limits, serve};
 use crate::api::service::daemon::Daemon;
@@ -117,6 +118,7 @@ impl Serving {
 
 fn config(flags: &ClusterFlags, place: &Place) -> MasterConfig {
     let uuid = Uuid::new_v4();
+    let (seed, _) = uuid.as_u64_pair();
     let mut config = MasterConfig::new(uuid.to_string());
     config.info = master_info(&config.uuid, place);
     config.agent_ping_timeout = flags.agent_ping_timeout;
@@ -127,6 +129,12 @@ fn config(flags: &ClusterFlags, place: &Place) -> MasterConfig {
     config.completed_tasks_max = flags.max_completed_tasks_per_framework as usize;
     config.unreachable_tasks_max = flags.max_unreachable_tasks_per_framework as usize;
     config.root_submissions = flags.root_submissions;
+    config.allocator = AllocatorConfig {
+        seed,
+        allocation_interval: flags.allocation_interval,
+        min_allocatable: flags.min_allocatable_resources.0.clone(),
+        ..AllocatorConfig::default()
+    };
     config
 }
 

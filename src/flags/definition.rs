@@ -208,3 +208,104 @@ fn distance(left: &str, right: &str) -> usize {
     }
     row[right.len()]
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::fmt::Write as _;
+    use std::path::Path;
+
+    use super::*;
+
+    /// A sample of all flags of a role, each commented out, with its help and its default.
+    fn sample<F: RoleFlags>() -> String {
+        let mut text = format!(
+            "# Every flag of `mesosd --role={role}`, each with its default. Use it with\n\
+             # mesosd --role={role} --config=FILE. A line without value must be given or may be left.\n",
+            role = F::ROLE
+        );
+        let mut heading = None;
+        for arg in definition::<F>().get_arguments() {
+            let name = arg.get_long().unwrap();
+            if find_in_file(&definition::<F>(), name).is_none() {
+                continue;
+            }
+            if arg.get_help_heading() != heading {
+                heading = arg.get_help_heading();
+                write!(text, "\n## {}\n", heading.unwrap()).unwrap();
+            }
+            let help = arg.get_long_help().or(arg.get_help()).unwrap().to_string();
+            text.push('\n');
+            for line in wrap(&help) {
+                writeln!(text, "# {line}").unwrap();
+            }
+            let default = arg.get_default_values().first();
+            let default = default.map(|value| value.to_str().unwrap());
+            let shown = match default {
+                Some(value @ ("true" | "false")) => value.to_owned(),
+                Some(value) if value.parse::<f64>().is_ok() => value.to_owned(),
+                Some(value) => format!("{value:?}"),
+                None => String::new(),
+            };
+            writeln!(text, "{}", format!("# {name} = {shown}").trim_end()).unwrap();
+        }
+        text
+    }
+
+    fn wrap(text: &str) -> Vec<String> {
+        let mut lines = vec![String::new()];
+        for word in text.split_whitespace() {
+            let last = lines.last_mut().unwrap();
+            if !last.is_empty() && last.len() + 1 + word.len() > 96 {
+                lines.push(word.to_owned());
+            } else {
+                if !last.is_empty() {
+                    last.push(' ');
+                }
+                last.push_str(word);
+            }
+        }
+        lines
+    }
+
+    /// The sample in `config/` is what the definition says; `UPDATE_EXPECT=1` writes it anew.
+    fn check_sample<F: RoleFlags>() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let path = path.join("config").join(format!("{}.toml", F::ROLE));
+        let wanted = sample::<F>();
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &wanted).unwrap();
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(
+            found,
+            wanted,
+            "{} is stale: run this test with UPDATE_EXPECT=1",
+            path.display()
+        );
+        let table: toml::Table = found.parse().unwrap();
+        assert!(table.is_empty(), "everything is a comment");
+    }
+
+    #[test]
+    fn samples_name_every_flag() {
+        check_sample::<MasterFlags>();
+        check_sample::<AgentFlags>();
+    }
+
+    #[test]
+    fn definitions_are_sound() {
+        definition::<MasterFlags>().debug_assert();
+        definition::<AgentFlags>().debug_assert();
+        definition::<LocalFlags>().debug_assert();
+    }
+
+    #[test]
+    fn the_nearest_name_is_suggested() {
+        let command = definition::<MasterFlags>();
+        assert_eq!(nearest(&command, "work-dri"), ", did you mean 'work_dir'?");
+        assert_eq!(nearest(&command, "completely_other"), "");
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}

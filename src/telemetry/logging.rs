@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
@@ -71,21 +72,29 @@ pub enum LogError {
 /// Changes the level of the running process.
 #[derive(Clone, Debug)]
 pub struct LogHandle {
-    filter: reload::Handle<LevelFilter, Registry>,
+    filter: reload::Handle<Targets, Registry>,
     usual: LogLevel,
     /// Counts changes, so that an older revert does not undo a newer one.
     changes: Arc<AtomicU64>,
 }
 
+/// Where our own lines come from.
+const OWN_TARGET: &str = env!("CARGO_CRATE_NAME");
+
 impl LogLevel {
-    fn filter(self) -> LevelFilter {
-        match self {
+    /// Our own lines at this level; those of libraries only when they warn, because at the lower levels
+    /// they drown ours.
+    fn filter(self) -> Targets {
+        let level = match self {
             Self::Trace => LevelFilter::TRACE,
             Self::Debug => LevelFilter::DEBUG,
             Self::Info => LevelFilter::INFO,
             Self::Warning => LevelFilter::WARN,
             Self::Error => LevelFilter::ERROR,
-        }
+        };
+        Targets::new()
+            .with_default(level.min(LevelFilter::WARN))
+            .with_target(OWN_TARGET, level)
     }
 }
 
@@ -159,7 +168,9 @@ impl LogHandle {
     /// The level that is shown now.
     #[must_use]
     pub fn level(&self) -> Option<LevelFilter> {
-        self.filter.clone_current()
+        let filter = self.filter.clone_current()?;
+        let own = filter.iter().find(|(target, _)| *target == OWN_TARGET);
+        own.map(|(_, level)| level)
     }
 }
 
@@ -167,8 +178,8 @@ impl LogHandle {
 mod tests {
     use super::*;
 
-    fn handle() -> (reload::Layer<LevelFilter, Registry>, LogHandle) {
-        let (filter, handle) = reload::Layer::new(LevelFilter::INFO);
+    fn handle() -> (reload::Layer<Targets, Registry>, LogHandle) {
+        let (filter, handle) = reload::Layer::new(LogLevel::Info.filter());
         let handle = LogHandle {
             filter: handle,
             usual: LogLevel::Info,
