@@ -195,18 +195,24 @@ pub(super) fn nearest(command: &Command, written: &str) -> String {
         .map_or_else(String::new, |(_, name)| format!(", did you mean '{name}'?"))
 }
 
-/// Levenshtein's distance.
+/// Edits between two names; letters that changed places are one.
 fn distance(left: &str, right: &str) -> usize {
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, from) in left.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in right.bytes().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    let width = right.len() + 1;
+    let mut before = vec![0; width];
+    let mut above: Vec<usize> = (0..width).collect();
+    for (i, from) in left.iter().enumerate() {
+        let mut row = vec![i + 1; width];
+        for (j, to) in right.iter().enumerate() {
+            let replaced = above[j] + usize::from(from != to);
+            row[j + 1] = replaced.min(above[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *from == right[j - 1] && left[i - 1] == *to {
+                row[j + 1] = row[j + 1].min(before[j - 1] + 1);
+            }
         }
+        before = std::mem::replace(&mut above, row);
     }
-    row[right.len()]
+    above[right.len()]
 }
 
 #[cfg(test)]
@@ -306,6 +312,8 @@ mod tests {
         let command = definition::<MasterFlags>();
         assert_eq!(nearest(&command, "work-dri"), ", did you mean 'work_dir'?");
         assert_eq!(nearest(&command, "completely_other"), "");
+        assert_eq!(nearest(&command, "prot"), ", did you mean 'port'?");
         assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "ab"), 2);
     }
 }
