@@ -152,6 +152,7 @@ impl Agent {
             Event::Checkpointed { token, result } => self.checkpointed(now, token, result, effects),
             Event::TimerFired(key) => self.timer_fired(now, key, effects),
             Event::DiskUsage { permille } => self.gc.disk_usage(now, permille, effects),
+            Event::SandboxesFound { sandboxes } => self.sandboxes_found(now, sandboxes),
             Event::PathRemoved { path, result } => {
                 self.gc.removed(&path, result.is_ok(), &mut self.counters);
             }

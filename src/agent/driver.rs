@@ -20,6 +20,7 @@ use super::event::Event;
 use super::handle::{Handle, INPUTS_MAX, Input};
 use super::link::{self, LinkClient, LinkEvent};
 use super::perform::{ExecutorStream, Exit, World};
+use super::sandboxes;
 use super::socket::{self, SocketError};
 
 /// What an agent is made of.
@@ -83,6 +84,12 @@ pub fn start(parts: AgentParts) -> Result<Running, AgentError> {
     let seed = parts.config.seed;
     let client = LinkClient::new(parts.masters, link_sender, Arc::clone(&numbers), seed);
     let agent = Agent::new(parts.config, checkpointed, SystemClock.now());
+    let (found, root) = (answers.clone(), paths.agents());
+    tokio::task::spawn_blocking(move || {
+        let sandboxes = sandboxes::find(&root, std::time::SystemTime::now());
+        // A closed queue means that the agent has ended.
+        drop(found.send(Event::SandboxesFound { sandboxes }));
+    });
     let driver = Driver {
         agent,
         handle: handle.clone(),

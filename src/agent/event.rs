@@ -89,6 +89,11 @@ pub enum Event {
         /// 0 (empty) to 1000 (full).
         permille: u32,
     },
+    /// Sandboxes that were there when the agent started, of runs of its earlier lives.
+    SandboxesFound {
+        /// Each with the time since it was last changed.
+        sandboxes: Vec<(std::path::PathBuf, std::time::Duration)>,
+    },
     /// A sandbox that the agent gave up was deleted (or not).
     PathRemoved {
         /// The path of the effect.

@@ -25,9 +25,22 @@ pub(super) struct GarbageCollector {
     headroom_permille: u32,
     usage_permille: u32,
     /// Since when a path is nobody's.
-    waiting: BTreeMap<PathBuf, Instant>,
+    waiting: BTreeMap<PathBuf, Since>,
     /// Paths that the shell is deleting.
-    removing: BTreeMap<PathBuf, Instant>,
+    removing: BTreeMap<PathBuf, Since>,
+}
+
+/// An age: so much at a point of this agent's time, and what has passed since.
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    at: Instant,
+    age: Duration,
+}
+
+impl Since {
+    fn age(self, now: Now) -> Duration {
+        now.mono.since(self.at).saturating_add(self.age)
+    }
 }
 
 impl GarbageCollector {
@@ -49,7 +62,15 @@ impl GarbageCollector {
 
     /// A path is nobody's from now on.
     pub(super) fn schedule(&mut self, now: Now, path: PathBuf) {
-        self.waiting.insert(path, now.mono);
+        self.schedule_aged(now, path, Duration::ZERO);
+    }
+
+    /// A path has been nobody's for some time already, unless it is known better here.
+    pub(super) fn schedule_aged(&mut self, now: Now, path: PathBuf, age: Duration) {
+        if !self.removing.contains_key(&path) {
+            let since = Since { at: now.mono, age };
+            self.waiting.entry(path).or_insert(since);
+        }
     }
 
     /// The oldest age that the disk allows at present.
@@ -68,17 +89,19 @@ impl GarbageCollector {
     pub(super) fn disk_usage(&mut self, now: Now, permille: u32, effects: &mut Effects) {
         self.usage_permille = permille;
         let age_max = self.age_max();
-        let mut old: Vec<(Instant, PathBuf)> = self
+        let mut old: Vec<(Duration, PathBuf)> = self
             .waiting
             .iter()
-            .filter(|(_, since)| now.mono.since(**since) >= age_max)
-            .map(|(path, since)| (*since, path.clone()))
+            .map(|(path, since)| (since.age(now), path.clone()))
+            .filter(|(age, _)| *age >= age_max)
             .collect();
-        old.sort();
-        for (since, path) in old.into_iter().take(REMOVALS_MAX) {
-            self.waiting.remove(&path);
-            self.removing.insert(path.clone(), since);
-            effects.push(Effect::RemovePath { path });
+        // The oldest first.
+        old.sort_by(|one, other| other.cmp(one));
+        for (_, path) in old.into_iter().take(REMOVALS_MAX) {
+            if let Some(since) = self.waiting.remove(&path) {
+                self.removing.insert(path.clone(), since);
+                effects.push(Effect::RemovePath { path });
+            }
         }
         self.start(now, effects);
     }

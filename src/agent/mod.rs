@@ -1,5 +1,5 @@
-//! Core: the agent's machine; `driver`, `perform`, `handle`, `link`, `socket`, `fingerprint` are its
-//! shell.
+//! Core: the agent's machine; `driver`, `perform`, `handle`, `link`, `socket`, `fingerprint` and
+//! `sandboxes` are its shell.
 //!
 //! One [`Agent`] owns every executor, task and status update of one host. `step` takes what happened
 //! ([`Event`]) and appends what must be done ([`Effects`]).
@@ -17,7 +17,7 @@
 //! | `checkpoint/` | durable records, paths of `work_dir` |
 //! | `snapshot` `metrics` | what readers get |
 //! | `handle` `driver` `perform` | shell: the loop, what reaches it, its deeds |
-//! | `link` `socket` `fingerprint` | shell: the master, built-in executors, the host |
+//! | `link` `socket` `fingerprint` `sandboxes` | shell: the master, built-in executors, the host |
 
 /// True when a test has planted this bug into the core; always false without `testing`.
 #[cfg(feature = "testing")]
@@ -60,6 +60,7 @@ mod metrics;
 mod perform;
 mod recovery;
 mod registration;
+mod sandboxes;
 mod snapshot;
 mod socket;
 mod status_updates;

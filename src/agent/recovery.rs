@@ -4,7 +4,10 @@
 //! has acknowledged. Executors of the earlier life are not adopted: the master is told at re-registration
 //! what is not here any more.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::{Now, Uuid};
 use crate::proto::v1;
@@ -60,6 +63,24 @@ impl Agent {
                 &executor.container_id,
             );
             self.gc.schedule(now, sandbox);
+        }
+    }
+}
+
+impl Agent {
+    /// What earlier lives left on the disk is collected in its time, whichever agent id it was left
+    /// under; but not what has become the sandbox of a run of this life meanwhile.
+    pub(super) fn sandboxes_found(&mut self, now: Now, sandboxes: Vec<(PathBuf, Duration)>) {
+        let live: BTreeSet<&PathBuf> = self
+            .frameworks
+            .values()
+            .flat_map(|framework| framework.executors.values())
+            .map(|executor| &executor.sandbox)
+            .collect();
+        for (path, age) in sandboxes {
+            if !live.contains(&path) {
+                self.gc.schedule_aged(now, path, age);
+            }
         }
     }
 }

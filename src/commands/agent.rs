@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::containers::{NativeContainers, ProcessFetcher, news};
 use super::daemon::{DaemonError, Serve, Surroundings, usable};
 use super::network::{Listening, Network, Place};
+use super::runtime_dir::RuntimeDir;
 use crate::agent::{AgentConfig, AgentParts, Exit, Handle, Running, Timing, fingerprint, start};
 use crate::api::http::agent_routes;
 use crate::api::server::{Limits, serve};
@@ -26,8 +27,6 @@ use crate::runtime::{Shutdown, ready};
 
 /// The kernel's name of this boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-/// Where an agent that is root keeps what ends with the boot.
-const RUNTIME_DIR: &str = "/var/run/mesos";
 
 /// What both `--role=agent` and `--role=local` are told about their agent.
 #[derive(Clone, Debug)]
@@ -53,8 +52,7 @@ pub(super) struct Serving {
     containerizer: Arc<Containerizer>,
     stop: Shutdown,
     front_ends: tokio::task::JoinHandle<()>,
-    /// Ours if nobody gave one; removed with this.
-    _runtime_dir: Option<OwnRuntimeDir>,
+    _runtime_dir: RuntimeDir,
 }
 
 impl AgentSettings {
@@ -137,16 +135,9 @@ pub(super) async fn begin(
     masters: watch::Receiver<Option<String>>,
     daemon: Daemon,
 ) -> Result<Serving, DaemonError> {
-    let own = OwnRuntimeDir::if_needed(settings.offering.runtime_dir.as_ref())?;
-    let runtime_dir = own.as_ref().map_or_else(
-        || {
-            let given = settings.offering.runtime_dir.clone();
-            given.unwrap_or_else(|| RUNTIME_DIR.into())
-        },
-        |own| own.0.clone(),
-    );
-    usable("runtime_dir", &runtime_dir)?;
-    let config = containerizer_config(&settings, runtime_dir.clone());
+    let given = settings.offering.runtime_dir.clone();
+    let runtime_dir = RuntimeDir::open(given, &settings.work_dir)?;
+    let config = containerizer_config(&settings, runtime_dir.path().to_owned());
     let made = tokio::task::spawn_blocking(move || Containerizer::new(config)).await;
     let (containerizer, events) =
         made.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
@@ -157,7 +148,7 @@ pub(super) async fn begin(
     tracing::info!(resources = %total, isolation = ?containerizer.isolation(), "what this agent offers");
     let running = start(AgentParts {
         config: agent_config(&settings, &total, &listening.place),
-        runtime_dir,
+        runtime_dir: runtime_dir.path().to_owned(),
         masters,
         containers: Arc::new(NativeContainers(Arc::clone(&containerizer))),
         container_events: news(events),
@@ -184,7 +175,7 @@ pub(super) async fn begin(
         containerizer,
         stop,
         front_ends,
-        _runtime_dir: own,
+        _runtime_dir: runtime_dir,
     })
 }
 
@@ -231,33 +222,6 @@ fn failed(exit: Exit) -> Result<(), DaemonError> {
     }
     tracing::info!("{}", exit.reason);
     Ok(())
-}
-
-/// A temporary runtime directory, gone with this value.
-#[derive(Debug)]
-struct OwnRuntimeDir(PathBuf);
-
-impl OwnRuntimeDir {
-    /// One of our own if nobody gave one and the usual one belongs to root.
-    fn if_needed(given: Option<&PathBuf>) -> Result<Option<Self>, DaemonError> {
-        if given.is_some() || nix::unistd::geteuid().is_root() {
-            return Ok(None);
-        }
-        let template = std::env::temp_dir().join("mesosd-runtime-XXXXXX");
-        let made = nix::unistd::mkdtemp(&template).map_err(|errno| DaemonError::Directory {
-            flag: "runtime_dir",
-            path: template,
-            source: errno.into(),
-        })?;
-        Ok(Some(Self(made)))
-    }
-}
-
-impl Drop for OwnRuntimeDir {
-    fn drop(&mut self) {
-        // What cannot be removed now goes with the boot.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 fn containerizer_config(settings: &AgentSettings, runtime_dir: PathBuf) -> ContainerizerConfig {

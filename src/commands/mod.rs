@@ -16,6 +16,7 @@ mod local;
 mod master;
 mod network;
 mod run;
+mod runtime_dir;
 mod version;
 
 use std::ffi::OsString;

@@ -33,6 +33,8 @@ pub(crate) struct Daemon {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     log: PathBuf,
+    flags: Vec<String>,
+    uid: Option<u32>,
 }
 
 /// A master and some agents.
@@ -52,29 +54,42 @@ fn free_port() -> u16 {
 }
 
 impl Daemon {
-    fn start(log: PathBuf, flags: &[String]) -> Self {
-        let port = free_port();
-        let output = File::create(&log).unwrap();
-        let child = Command::new(MESOSD)
-            .args(flags)
+    fn start(log: PathBuf, flags: Vec<String>, uid: Option<u32>) -> Self {
+        Self::start_at(free_port(), log, flags, uid)
+    }
+
+    fn start_at(port: u16, log: PathBuf, flags: Vec<String>, uid: Option<u32>) -> Self {
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
+        let mut command = Command::new(MESOSD);
+        command
+            .args(&flags)
             .args(["--ip=127.0.0.1", &format!("--port={port}")])
             .env_remove("MESOS_MASTER")
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output)
-            .process_group(0)
-            .spawn()
-            .unwrap();
+            .process_group(0);
+        if let Some(uid) = uid {
+            command.uid(uid).gid(uid);
+        }
+        let child = command.spawn().unwrap();
         let mut daemon = Self {
             child,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             log,
+            flags,
+            uid,
         };
         let deadline = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(daemon.address).is_err() {
             assert!(
                 daemon.child.try_wait().unwrap().is_none() && Instant::now() < deadline,
-                "{flags:?} does not listen:\n{}",
+                "{:?} does not listen:\n{}",
+                daemon.flags,
                 daemon.log()
             );
             std::thread::sleep(Duration::from_millis(5));
@@ -96,6 +111,14 @@ impl Daemon {
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         kill(pid, signal).unwrap();
+    }
+
+    /// Ends the daemon without a word and starts it again, with the same flags, port and log.
+    pub(crate) fn crash_and_restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let (log, flags) = (self.log.clone(), self.flags.clone());
+        *self = Self::start_at(self.address.port(), log, flags, self.uid);
     }
 
     /// Waits until the daemon ends and returns its exit code.
@@ -148,7 +171,7 @@ impl Cluster {
             format!("--work_dir={}", dir.path().join("master").display()),
         ];
         flags.extend(master.iter().map(|&flag| flag.to_owned()));
-        let master = Daemon::start(dir.path().join("master.log"), &flags);
+        let master = Daemon::start(dir.path().join("master.log"), flags, None);
         let mut cluster = Self {
             master,
             agents: Vec::new(),
@@ -177,10 +200,50 @@ impl Cluster {
         ];
         flags.extend(more.iter().map(|&flag| flag.to_owned()));
         let log = self.dir.path().join(format!("agent-{number}.log"));
-        self.agents.push(Daemon::start(log, &flags));
+        self.agents.push(Daemon::start(log, flags, None));
     }
 
-    fn wait_for_agents(&self, count: usize) {
+    /// Starts an agent as another user, who gets a directory of its own.
+    pub(crate) fn add_agent_as(&mut self, uid: u32, resources: &str, more: &[&str]) {
+        let number = self.agents.len();
+        let work = self.dir.path().join(format!("agent-{number}"));
+        std::fs::create_dir(&work).unwrap();
+        std::os::unix::fs::chown(&work, Some(uid), Some(uid)).unwrap();
+        let mut flags = vec![
+            "--role=agent".to_owned(),
+            format!("--master={}", self.master.address),
+            format!("--work_dir={}", work.display()),
+            format!("--hostname=agent-{number}.test"),
+            format!("--resources={resources}"),
+        ];
+        flags.extend(more.iter().map(|&flag| flag.to_owned()));
+        let log = self.dir.path().join(format!("agent-{number}.log"));
+        self.agents.push(Daemon::start(log, flags, Some(uid)));
+    }
+
+    /// The work directory of an agent.
+    pub(crate) fn work_dir(&self, agent: usize) -> PathBuf {
+        self.dir.path().join(format!("agent-{agent}"))
+    }
+
+    /// A control file of a container, in the hierarchy of `controller` on hosts with cgroup v1.
+    pub(crate) fn control(
+        &self,
+        agent: usize,
+        controller: &str,
+        container: &str,
+        file: &str,
+    ) -> PathBuf {
+        let below = format!("{}/{agent}/{container}/{file}", self.name);
+        let v1 = Path::new("/sys/fs/cgroup").join(controller).join(&below);
+        if v1.exists() {
+            return v1;
+        }
+        Path::new("/sys/fs/cgroup").join(below)
+    }
+
+    /// Waits until `count` agents are registered.
+    pub(crate) fn wait_for_agents(&self, count: usize) {
         self.wait_until("the agents register", Duration::from_secs(20), || {
             let agents = self.json(&["agents"]);
             agents.as_array().is_some_and(|list| list.len() == count)
@@ -264,7 +327,7 @@ impl Cluster {
     }
 
     /// The cgroups that this cluster's agents have made and that hold a container, in any hierarchy.
-    fn containers(&self) -> Vec<PathBuf> {
+    pub(crate) fn containers(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         for root in self.cgroup_roots() {
             for number in 0..self.agents.len() {

@@ -3,3 +3,8 @@
 mod cluster;
 mod compile;
 mod executors;
+mod leftovers;
+mod limits;
+mod sandboxes;
+mod scheduler;
+mod tasks;

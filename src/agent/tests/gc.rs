@@ -67,3 +67,27 @@ fn the_disk_is_looked_at_every_minute() {
     rig.step(Event::DiskUsage { permille: 0 });
     assert!(timer_at(&rig.take(), &TimerKey::GarbageCollection).is_some());
 }
+
+#[test]
+fn what_earlier_lives_left_has_its_age_and_the_living_stay() {
+    let mut rig = Rig::registered();
+    rig.run(framework(), command_task("t"));
+    let live = launched(&rig.take()).sandbox.clone();
+    let (old, young) = (std::path::PathBuf::from("/w/old"), "/w/young".into());
+    rig.step(Event::SandboxesFound {
+        sandboxes: vec![
+            (live, WEEK),
+            (old.clone(), WEEK),
+            (young, Duration::from_secs(60)),
+        ],
+    });
+    rig.take();
+    rig.step(Event::DiskUsage { permille: 0 });
+    assert_eq!(removals(&rig.take()), [old]);
+    rig.pass(WEEK);
+    rig.step(Event::DiskUsage { permille: 0 });
+    assert_eq!(
+        removals(&rig.take()),
+        [std::path::PathBuf::from("/w/young")]
+    );
+}
