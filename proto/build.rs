@@ -45,15 +45,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Gives the commit to the binary as `MESOSD_COMMIT`, where git and its folder are there.
+/// Gives the commit to the binary as `MESOSD_COMMIT`: the variable of that name wins, then git says it
+/// in a checkout of ours, then `.commit` in an archive that git has made.
 fn name_commit() {
+    println!("cargo::rerun-if-env-changed=MESOSD_COMMIT");
+    println!("cargo::rerun-if-changed=.commit");
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
         output.status.success().then(|| text.trim().to_owned())
     };
-    if let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) {
-        println!("cargo::rustc-env=MESOSD_COMMIT={commit}");
+    // An archive may be unpacked inside of another project's checkout.
+    let ours = git(&["rev-parse", "--show-prefix"]).is_some_and(|prefix| prefix.is_empty());
+    let head = || git(&["rev-parse", "HEAD"]).filter(|_| ours);
+    let archived = || fs::read_to_string(".commit").ok();
+    let is_commit =
+        |text: &String| text.len() >= 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let commit = env::var("MESOSD_COMMIT").ok().or_else(head);
+    let commit = commit.or_else(archived).map(|text| text.trim().to_owned());
+    if let Some(commit) = commit.filter(is_commit) {
+        println!("cargo::rustc-env=MESOSD_COMMIT={}", &commit[..12]);
+    }
+    if !ours {
+        return;
     }
     // Changes with every commit; a path that does not exist would mean a rerun with every build.
     if let Some(log) =

@@ -3,9 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use super::say::say;
 use super::version::version;
 use super::{client, run};
 use crate::flags::{AgentFlags, LocalFlags, MasterAddress, MasterFlags, definition};
@@ -28,6 +29,9 @@ Example: mesosd run --local -- sh -c 'echo hello from $MESOS_TASK_ID'
 
 Exit codes: that of the command, 128 plus its signal; 75 if it cannot be placed.";
 
+/// Heading of the options that all commands have.
+const GLOBAL: &str = "Options of all commands";
+
 /// `mesosd COMMAND`.
 #[derive(Debug, Parser)]
 #[command(name = "mesosd", version = version(), about = ABOUT, after_help = DAEMONS)]
@@ -45,17 +49,19 @@ pub(super) struct Connection {
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         env = "MESOS_MASTER",
         value_name = "ADDRESS",
         default_value = "127.0.0.1:5050",
         hide_env_values = true
     )]
     pub(super) master: MasterAddress,
-    /// How to answer.
+    /// How to answer; files and the output of tasks are always printed as they are.
     #[arg(
         long,
         short,
         global = true,
+        help_heading = GLOBAL,
         value_enum,
         value_name = "FORMAT",
         default_value = "text"
@@ -100,6 +106,19 @@ enum ClientCommand {
     },
 }
 
+impl ClientCommand {
+    /// Why there is nothing to put into JSON.
+    fn only_prints(&self) -> Option<&'static str> {
+        match self {
+            Self::Run(_) => Some("'run' prints what the tasks print"),
+            Self::Logs(_) => Some("'logs' prints what the task has written"),
+            Self::Cat(_) => Some("'cat' prints the file"),
+            Self::Completions { .. } => Some("'completions' prints a script"),
+            _ => None,
+        }
+    }
+}
+
 /// Whether the command line starts a daemon: it begins with a flag, and one of them is `--role`.
 pub(super) fn is_for_daemon(words: &[OsString]) -> bool {
     let is_role =
@@ -107,7 +126,11 @@ pub(super) fn is_for_daemon(words: &[OsString]) -> bool {
     let begins_with_flag = words
         .first()
         .is_some_and(|word| word.as_encoded_bytes().starts_with(b"--"));
-    let names_command = words.iter().any(|word| is_command(word));
+    let is_value = |at: usize| {
+        let before = at.checked_sub(1).map(|at| words[at].as_encoded_bytes());
+        before.is_some_and(|word| word.starts_with(b"--") && !word.contains(&b'='))
+    };
+    let names_command = (0..words.len()).any(|at| is_command(&words[at]) && !is_value(at));
     begins_with_flag && !names_command && words.iter().any(is_role)
 }
 
@@ -124,10 +147,12 @@ pub(super) fn main() -> std::process::ExitCode {
         Err(error) => return refuse(&error).into(),
     };
     let connection = cli.connection;
+    if let (client::Format::Json, Some(why)) = (connection.output, cli.command.only_prints()) {
+        say(format_args!("-o json: {why}: leave it out"));
+        return ExitCode::Usage.into();
+    }
     let code = match cli.command {
-        ClientCommand::Run(arguments) => {
-            return run::main(&connection.master.to_string(), &arguments);
-        }
+        ClientCommand::Run(arguments) => return run::main(&connection.master, &arguments),
         ClientCommand::Ps(filter) => client::ps(&connection, &filter),
         ClientCommand::Tasks(filter) => client::tasks(&connection, &filter),
         ClientCommand::Agents => client::agents(&connection),
@@ -148,16 +173,19 @@ pub(super) fn main() -> std::process::ExitCode {
 /// What clap has to say: help and version are no errors; everything else is one line.
 fn refuse(error: &clap::Error) -> ExitCode {
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // A reader that went away wants no more.
-            let _ = error.print();
-            ExitCode::Ok
-        }
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => printed(error.print()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
             ExitCode::Usage
         }
         _ => {
+            if let Some(flag) = flag_of_daemon(error) {
+                say(format_args!(
+                    "'{flag}' is a flag of a daemon: say which with --role=master, --role=agent \
+                     or --role=local"
+                ));
+                return ExitCode::Usage;
+            }
             let text = error.render().to_string();
             let line = text
                 .split("\n\n")
@@ -168,8 +196,47 @@ fn refuse(error: &clap::Error) -> ExitCode {
                 .map(str::trim)
                 .collect::<Vec<_>>()
                 .join(" ");
-            eprintln!("mesosd: {line}; try 'mesosd --help'");
+            say(format_args!("{line}; try 'mesosd --help'"));
             ExitCode::Usage
+        }
+    }
+}
+
+/// The flag that no command has, if a daemon has it.
+fn flag_of_daemon(error: &clap::Error) -> Option<&str> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let ContextValue::String(written) = error.get(ContextKind::InvalidArg)? else {
+        return None;
+    };
+    let name = written.strip_prefix("--")?.replace('-', "_");
+    daemons()
+        .iter()
+        .any(|role| {
+            role.get_arguments()
+                .any(|arg| arg.get_long() == Some(&name))
+        })
+        .then_some(written)
+}
+
+/// The flags of all daemons.
+fn daemons() -> [clap::Command; 3] {
+    [
+        definition::<MasterFlags>(),
+        definition::<AgentFlags>(),
+        definition::<LocalFlags>(),
+    ]
+}
+
+/// The exit code of a command that only prints. A reader that went away wants no more.
+pub(super) fn printed(result: io::Result<()>) -> ExitCode {
+    match result.and_then(|()| io::stdout().flush()) {
+        Ok(()) => ExitCode::Ok,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Ok,
+        Err(error) => {
+            say(format_args!("the output cannot be written: {error}"));
+            ExitCode::Io
         }
     }
 }
@@ -178,11 +245,7 @@ fn completions(shell: clap_complete::Shell) -> ExitCode {
     let mut script = Vec::new();
     let mut command = Cli::command();
     // A daemon's flags complete too: they begin the command line.
-    for role in [
-        definition::<MasterFlags>(),
-        definition::<AgentFlags>(),
-        definition::<LocalFlags>(),
-    ] {
+    for role in daemons() {
         for arg in role.get_arguments() {
             let known = command
                 .get_arguments()
@@ -194,10 +257,7 @@ fn completions(shell: clap_complete::Shell) -> ExitCode {
         }
     }
     clap_complete::generate(shell, &mut command, "mesosd", &mut script);
-    match io::stdout().write_all(&script) {
-        Ok(()) => ExitCode::Ok,
-        Err(_) => ExitCode::Io,
-    }
+    printed(io::stdout().write_all(&script))
 }
 
 #[cfg(test)]
@@ -213,6 +273,7 @@ mod tests {
     fn a_role_without_a_command_is_a_daemon() {
         assert!(daemon(&["--role=master"]));
         assert!(daemon(&["--work_dir=/x", "--role", "agent"]));
+        assert!(daemon(&["--role=agent", "--hostname", "run"]));
         assert!(!daemon(&["run", "--role=dev"]));
         assert!(!daemon(&["--master=m:1", "ps", "--role=dev"]));
         assert!(!daemon(&["--help"]));

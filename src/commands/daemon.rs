@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cli::printed;
+use super::say::say;
 use crate::agent::AgentError;
 use crate::api::service::daemon::Daemon;
 use crate::containerizer::ContainerizerError;
@@ -17,8 +19,8 @@ use crate::flags::{
 };
 use crate::master::driver::DriverError;
 use crate::proto::v1;
-use crate::runtime::{BindError, ExitCode, Shutdown, stopping, watchdog};
-use crate::telemetry::{LogConfig, LogError, Metrics, chain, start};
+use crate::runtime::{BindError, ExitCode, Shutdown, watchdog};
+use crate::telemetry::{LogConfig, LogError, LogHandle, Metrics, chain, start};
 
 /// Longest drain; whoever is not done then is left alone.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
@@ -120,7 +122,7 @@ pub(super) fn main(words: &[OsString]) -> ExitCode {
 }
 
 fn refuse(error: &DaemonError) -> ExitCode {
-    eprintln!("mesosd: {}", chain(error));
+    say(chain(error));
     error.exit_code()
 }
 
@@ -133,19 +135,37 @@ fn run<F: Serve>(words: &[OsString]) -> ExitCode {
         Ok(Request::Help(text)) => return print(&text),
         Err(error) => return refuse(&error.into()),
     };
-    match start_and_serve(&loaded) {
+    let (log, config) = match prepare(&loaded) {
+        Ok(prepared) => prepared,
+        Err(error) => return refuse(&error),
+    };
+    match start_and_serve(&loaded, log, config) {
         Ok(()) => ExitCode::Ok,
         Err(error) => {
-            // Whoever reads only the log must find it too.
             tracing::error!("{}", chain(&error));
-            refuse(&error)
+            if loaded.flags.logging().quiet {
+                return refuse(&error);
+            }
+            error.exit_code()
         }
     }
 }
 
-fn start_and_serve<F: Serve>(loaded: &Loaded<F>) -> Result<(), DaemonError> {
-    let config = loaded.flags.configure()?;
+/// Checks the configuration and starts the log: from here on what goes wrong is a line of the log.
+fn prepare<F: Serve>(loaded: &Loaded<F>) -> Result<(LogHandle, F::Config), DaemonError> {
+    let config = loaded
+        .flags
+        .configure()
+        .map_err(|error| loaded.located(error))?;
     let log = start(&log_config::<F>(loaded.flags.logging()))?;
+    Ok((log, config))
+}
+
+fn start_and_serve<F: Serve>(
+    loaded: &Loaded<F>,
+    log: LogHandle,
+    config: F::Config,
+) -> Result<(), DaemonError> {
     for note in &loaded.notes {
         tracing::warn!("{note}");
     }
@@ -181,7 +201,6 @@ async fn until_done(
     tokio::spawn(watchdog());
     let patience = async {
         shutdown.draining().await;
-        stopping();
         tokio::select! {
             () = shutdown.aborted() => {}
             () = tokio::time::sleep(DRAIN_MAX) => tracing::warn!("the drain takes too long"),
@@ -230,9 +249,5 @@ pub(super) fn usable(flag: &'static str, path: &Path) -> Result<(), DaemonError>
 }
 
 fn print(text: &str) -> ExitCode {
-    match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::Ok,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Ok,
-        Err(_) => ExitCode::Io,
-    }
+    printed(io::stdout().write_all(text.as_bytes()))
 }

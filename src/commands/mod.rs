@@ -17,6 +17,7 @@ mod master;
 mod network;
 mod run;
 mod runtime_dir;
+mod say;
 mod version;
 
 use std::ffi::OsString;

@@ -45,7 +45,7 @@ impl Network {
             (Some(ip), _) => *ip,
             (None, Some(command)) => discover(command).map_err(|reason| FlagError::Bad {
                 name: "ip_discovery_command".to_owned(),
-                origin: Origin::CommandLine,
+                origin: Origin::Default,
                 reason: format!("'{command}' {reason}"),
             })?,
             (None, None) => default,

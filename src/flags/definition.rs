@@ -161,9 +161,13 @@ pub(super) fn is_boolean(arg: &Arg) -> bool {
     arg.get_value_parser().type_id() == TypeId::of::<bool>()
 }
 
-/// Whether the flag is taken without having an effect.
-pub(super) fn is_without_effect(arg: &Arg) -> bool {
-    arg.get_help_heading() == Some(COMPATIBILITY)
+/// Why the flag is taken without having an effect: what its help says after the colon.
+pub(super) fn reason_without_effect(arg: &Arg) -> Option<String> {
+    if arg.get_help_heading() != Some(COMPATIBILITY) {
+        return None;
+    }
+    let help = arg.get_help()?.to_string();
+    Some(help.split_once(": ")?.1.to_owned())
 }
 
 /// The flag of this name, of an older name of it, or of either with dashes.
@@ -221,13 +225,18 @@ mod tests {
     use std::fmt::Write as _;
     use std::path::Path;
 
+    use super::super::{Request, World, load};
     use super::*;
 
-    /// A sample of all flags of a role, each commented out, with its help and its default.
+    /// What the samples say for flags that must be given.
+    const REQUIRED: [(&str, &str); 2] =
+        [("master", "127.0.0.1:5050"), ("work_dir", "/var/lib/mesos")];
+
+    /// A sample of all flags of a role with their help; what has a default is commented out.
     fn sample<F: RoleFlags>() -> String {
         let mut text = format!(
-            "# Every flag of `mesosd --role={role}`, each with its default. Use it with\n\
-             # mesosd --role={role} --config=FILE. A line without value must be given or may be left.\n",
+            "# Every flag of `mesosd --role={role}`, for `mesosd --role={role} --config=FILE`. What must be\n\
+             # given is given; everything else is a comment with its default, if it has one.\n",
             role = F::ROLE
         );
         let mut heading = None;
@@ -253,7 +262,11 @@ mod tests {
                 Some(value) => format!("{value:?}"),
                 None => String::new(),
             };
-            writeln!(text, "{}", format!("# {name} = {shown}").trim_end()).unwrap();
+            let given = REQUIRED.iter().find(|(known, _)| *known == name);
+            match given.filter(|_| arg.is_required_set()) {
+                Some((_, value)) => writeln!(text, "{name} = {value:?}").unwrap(),
+                None => writeln!(text, "{}", format!("# {name} = {shown}").trim_end()).unwrap(),
+            }
         }
         text
     }
@@ -290,8 +303,15 @@ mod tests {
             "{} is stale: run this test with UPDATE_EXPECT=1",
             path.display()
         );
-        let table: toml::Table = found.parse().unwrap();
-        assert!(table.is_empty(), "everything is a comment");
+        let sample = format!("--config={}", path.display());
+        let role = format!("--role={}", F::ROLE);
+        let words = [role.into(), sample.into()];
+        let world = World {
+            environment: Vec::new(),
+            etc: "/nonexistent".into(),
+        };
+        let loaded = load::<F>(&words, &world).unwrap();
+        assert!(matches!(loaded, Request::Run(loaded) if loaded.notes.is_empty()));
     }
 
     #[test]

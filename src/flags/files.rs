@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use super::error::FlagError;
@@ -15,6 +16,12 @@ pub(super) fn read_bounded(path: &Path) -> Result<String, FlagError> {
         path: path.to_owned(),
         source,
     };
+    let kind = std::fs::metadata(path).map_err(wrong)?.file_type();
+    if kind.is_fifo() || kind.is_socket() {
+        // To open or read one may never end.
+        let reason = "a pipe or a socket, write it to a file";
+        return Err(wrong(io::Error::new(io::ErrorKind::InvalidInput, reason)));
+    }
     let file = File::open(path).map_err(wrong)?;
     let mut bytes = Vec::new();
     file.take(BYTES_MAX + 1)

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::num::{IntErrorKind, ParseIntError};
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command};
 
 use super::argv::{self, Setting};
-use super::definition::{RoleFlags, definition, find, is_boolean, is_without_effect};
+use super::definition::{RoleFlags, definition, find, is_boolean, reason_without_effect};
 use super::directory::{Directory, Reader};
 use super::error::{FlagError, Origin};
 use super::files::read_bounded;
@@ -64,6 +65,27 @@ pub struct Loaded<F> {
     /// Every flag that has a value, as text, sorted by name: `/flags` and `GET_FLAGS`. Passwords are
     /// hidden.
     pub shown: Vec<(String, String)>,
+    /// Where each flag that was given stands.
+    origins: BTreeMap<String, Origin>,
+}
+
+impl<F> Loaded<F> {
+    /// The same error with the place of the flag, for whoever found it later and knows only the value.
+    #[must_use]
+    pub fn located(&self, error: FlagError) -> FlagError {
+        match error {
+            FlagError::Bad {
+                name,
+                origin: Origin::Default,
+                reason,
+            } => FlagError::Bad {
+                origin: self.origins.get(&name).cloned().unwrap_or(Origin::Default),
+                name,
+                reason,
+            },
+            other => other,
+        }
+    }
 }
 
 /// The value of a `--role` on a daemon's command line.
@@ -105,8 +127,10 @@ pub fn load<F: RoleFlags>(words: &[OsString], world: &World) -> Result<Request<F
     })?;
     for (name, (_, origin)) in &settings {
         let arg = find(&command, name);
-        if arg.is_some_and(is_without_effect) && *origin != Origin::Default {
-            notes.push(format!("--{name} has no effect in this version"));
+        if *origin != Origin::Default
+            && let Some(reason) = arg.and_then(reason_without_effect)
+        {
+            notes.push(format!("--{name} has no effect in this version: {reason}"));
         }
     }
     let shown = dump(&command, &matches);
@@ -114,6 +138,10 @@ pub fn load<F: RoleFlags>(words: &[OsString], world: &World) -> Result<Request<F
         flags,
         notes,
         shown,
+        origins: settings
+            .into_iter()
+            .map(|(name, (_, origin))| (name, origin))
+            .collect(),
     })))
 }
 
@@ -315,6 +343,8 @@ fn refused(command: &Command, settings: &Settings, error: &clap::Error) -> FlagE
                 let named = source.is::<HiddenValue>() || reason.contains(&value);
                 if named || redacted(&value) != value {
                     reason
+                } else if let Some(error) = source.downcast_ref::<ParseIntError>() {
+                    format!("'{value}' {}", not_a_number(error))
                 } else {
                     format!("'{value}': {reason}")
                 }
@@ -326,6 +356,14 @@ fn refused(command: &Command, settings: &Settings, error: &clap::Error) -> FlagE
         origin: origin_of(settings, &name),
         name,
         reason,
+    }
+}
+
+fn not_a_number(error: &ParseIntError) -> &'static str {
+    match error.kind() {
+        IntErrorKind::Zero => "must be at least 1",
+        IntErrorKind::PosOverflow => "is too large",
+        _ => "is not a whole number of 0 or more",
     }
 }
 

@@ -126,7 +126,7 @@ pub enum RegistryKind {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = super::COMPATIBILITY, rename_all = "snake_case")]
 pub struct MasterCompatibilityFlags {
-    /// ZooKeeper ensemble for the election: this master leads without one.
+    /// ZooKeeper ensemble for the election: it is not asked, this master leads alone.
     #[arg(long, value_name = "URL")]
     pub zk: Option<ZooKeeperUrl>,
     /// Session timeout of ZooKeeper.

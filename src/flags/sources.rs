@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-use super::value::{only_false, refused};
+use super::value::{hostname, only_false, refused};
 use crate::telemetry::{LogFormat, LogLevel};
 
 /// Where the configuration comes from.
@@ -43,7 +43,7 @@ pub struct NetworkFlags {
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub advertise_port: Option<u16>,
     /// Name that is shown to others; without it the name of the address.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = hostname)]
     pub hostname: Option<String>,
     /// Whether to look up the name of the address; otherwise the address itself is the name.
     #[arg(long, action = ArgAction::Set, default_value_t = true)]

@@ -8,6 +8,9 @@ use std::time::Duration;
 use crate::base::{format_duration, parse_duration};
 use crate::resources::{Quantities, ResourceName, Scalar};
 
+/// Longest name of a host, in bytes (RFC 1035).
+const HOSTNAME_BYTES_MAX: usize = 255;
+
 /// Reads a duration and refuses one outside of `min..=max`.
 pub(super) fn duration_between(
     min: Duration,
@@ -31,6 +34,23 @@ pub(super) fn fraction(text: &str) -> Result<f64, String> {
         Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
         _ => Err(format!("'{text}' is not a fraction between 0 and 1")),
     }
+}
+
+/// A name or an address that others can show and connect to.
+pub(super) fn hostname(text: &str) -> Result<String, String> {
+    let good = !text.is_empty() && text.len() <= HOSTNAME_BYTES_MAX && text.chars().all(is_of_host);
+    if good {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "'{text}' is not the name of a host: write letters, digits, '-', '_' and '.', up to \
+         {HOSTNAME_BYTES_MAX}"
+    ))
+}
+
+/// Letters of names and of addresses, IPv6 included.
+fn is_of_host(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':')
 }
 
 /// Takes `false`; says why `true` is refused. For what would be dangerous to ignore.
@@ -239,8 +259,7 @@ fn host_and_port(text: &str, default: Option<u16>) -> Option<(String, u16)> {
             None => (text, default?),
         },
     };
-    let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-    let good = !host.is_empty() && host.chars().all(is_host) && port != 0;
+    let good = !host.is_empty() && host.chars().all(is_of_host) && port != 0;
     good.then(|| (host.to_owned(), port))
 }
 
@@ -321,5 +340,10 @@ mod tests {
             "'16mins' is out of bounds: at least 1secs, at most 15mins"
         );
         assert!(fraction("1.1").is_err() && fraction("NaN").is_err());
+        assert_eq!(hostname("node-1.example"), Ok("node-1.example".to_owned()));
+        for text in ["", "a b", "a\nb", &"x".repeat(256)] {
+            let error = hostname(text).unwrap_err();
+            assert!(error.contains("is not the name of a host"), "{error}");
+        }
     }
 }

@@ -70,6 +70,7 @@ impl Shutdown {
                 match shutdown.phase() {
                     Phase::Running => {
                         tracing::info!(signal = name, "draining; a second signal ends at once");
+                        super::notify::stopping();
                         shutdown.drain();
                     }
                     Phase::Draining | Phase::Immediate => {

@@ -136,7 +136,11 @@ where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
     W: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
 {
-    let layer = fmt::layer().with_writer(writer).with_ansi(colours);
+    // A closed stderr or a full disk must not end the daemon, and there is no other place to say so.
+    let layer = fmt::layer()
+        .with_writer(writer)
+        .with_ansi(colours)
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => layer.boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),

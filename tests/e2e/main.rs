@@ -1,5 +1,6 @@
 //! The product as its users run it: the real binary, real sockets, real cgroups.
 
+mod client;
 mod cluster;
 mod compile;
 mod executors;

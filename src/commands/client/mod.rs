@@ -26,6 +26,7 @@ pub(super) use sandbox::{CatArgs, LogsArgs, LsArgs};
 pub(super) use tasks::TaskFilter;
 
 use super::cli::Connection;
+use super::say::say;
 use crate::runtime::ExitCode;
 use connect::Session;
 use error::ClientError;
@@ -122,7 +123,7 @@ fn run(
         Ok(()) => ExitCode::Ok,
         Err(error) if error.is_closed_pipe() => ExitCode::Ok,
         Err(error) => {
-            eprintln!("mesosd: {}", crate::telemetry::chain(&error));
+            say(crate::telemetry::chain(&error));
             error.exit_code()
         }
     }

@@ -12,6 +12,7 @@ use super::args::RunArgs;
 use super::output::{Output, OutputError, Place, Printer};
 use super::placement::Needs;
 use super::{Interruptions, RunError};
+use crate::commands::say::say;
 use crate::executor::exit::Exit;
 use crate::frameworks::sdk::{self, Config, Event, Events, Handle, SdkError};
 use crate::proto::v1;
@@ -22,6 +23,8 @@ use v1::task_status::Reason;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How long a cluster may be without agents.
 const AGENTS_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a task may be without a place before that is said.
+const SILENCE: Duration = Duration::from_secs(2);
 /// How long killed tasks may take to end.
 const KILL_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the teardown may take.
@@ -58,6 +61,7 @@ pub(super) struct Job<'a> {
     /// Set by a signal or a closed output: what to end with, whatever the tasks say.
     verdict: Option<u8>,
     complained_of_master: bool,
+    complained_of_waiting: bool,
 }
 
 impl<'a> Job<'a> {
@@ -71,6 +75,7 @@ impl<'a> Job<'a> {
             printers: JoinSet::new(),
             verdict: None,
             complained_of_master: false,
+            complained_of_waiting: false,
         }
     }
 
@@ -172,7 +177,7 @@ impl<'a> Job<'a> {
             Event::Update(status) => self.updated(&status),
             Event::Disconnected { reason } => {
                 if !std::mem::replace(&mut self.complained_of_master, true) {
-                    eprintln!("mesosd: {reason}; trying again");
+                    say(format_args!("{reason}; trying again"));
                 }
             }
             Event::Subscribed { .. } => self.complained_of_master = false,
@@ -270,10 +275,26 @@ impl<'a> Job<'a> {
             let reason = format!("no agent has registered with {}", self.master);
             return Err(RunError::NotPlaced(reason));
         }
-        match self.needs.refusal(&agents) {
-            Some(reason) => Err(RunError::NotPlaced(reason)),
-            None => Ok(()),
+        if let Some(reason) = self.needs.refusal(&agents) {
+            return Err(RunError::NotPlaced(reason));
         }
+        let is_long = begin.elapsed() > SILENCE;
+        if is_long && !std::mem::replace(&mut self.complained_of_waiting, true) {
+            let missing = self.wanted() - self.tasks.len();
+            if agents.is_empty() {
+                say(format_args!(
+                    "waiting for an agent to register with {}",
+                    self.master
+                ));
+            } else {
+                say(format_args!(
+                    "waiting to place {missing} of {} tasks: agents that could run them have too \
+                     little free now",
+                    self.wanted()
+                ));
+            }
+        }
+        Ok(())
     }
 
     async fn agents(&self) -> Option<Vec<v1::master::response::get_agents::Agent>> {
@@ -321,7 +342,8 @@ fn exit_code(status: &v1::TaskStatus, is_expected: bool) -> u8 {
     let reason = status.reason.map(|_| status.reason());
     if !is_expected && (exit.is_none() || reason.is_some()) {
         let state = status.state().as_str_name();
-        eprintln!("mesosd: {}: {state}: {}", status.task_id, status.message());
+        let (task, message) = (&status.task_id, status.message());
+        say(format_args!("{task}: {state}: {message}"));
     }
     match reason {
         Some(Reason::ContainerLimitationMemory) => return OUT_OF_MEMORY,

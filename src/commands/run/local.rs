@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::api::service::daemon::Daemon;
 use crate::commands::daemon::DaemonError;
 use crate::commands::local::{LocalCluster, LocalSettings};
+use crate::commands::say::say;
 use crate::flags::{FlagError, LocalFlags, Request, World, load};
 use crate::telemetry::{Metrics, chain};
 
@@ -54,7 +55,7 @@ impl Cluster {
             .await
             .map_err(LocalError::Start)?;
         if let Some(notice) = cluster.notice() {
-            eprintln!("mesosd: {notice}");
+            say(notice);
         }
         Ok(Self {
             master: cluster.address.to_string(),
@@ -70,7 +71,7 @@ impl Cluster {
     /// Ends what runs and removes what was made.
     pub(super) async fn stop(self) {
         if let Err(error) = self.cluster.drain().await {
-            eprintln!("mesosd: {}", chain(&error));
+            say(chain(&error));
         }
     }
 }

@@ -23,10 +23,14 @@ pub(super) use args::RunArgs;
 use job::Job;
 use local::Cluster;
 
+use super::say::say;
+use crate::flags::{MasterAddress, ZooKeeperUrl};
 use crate::telemetry::chain;
 
 /// Exit code of a task that cannot be placed, or not now.
 const NOT_PLACED: u8 = 75;
+/// Exit code of a command line that cannot be followed.
+const USAGE: u8 = 64;
 /// Exit code when the cluster does not answer.
 const UNAVAILABLE: u8 = 69;
 /// Exit code when something of this machine is in the way.
@@ -48,6 +52,9 @@ enum RunError {
     /// The task has no place.
     #[error("the task cannot be placed: {0}")]
     NotPlaced(String),
+    /// `zk://` addresses need what this version does not have.
+    #[error("{0} needs ZooKeeper, which this version cannot ask: give the master's host:port")]
+    ZooKeeper(ZooKeeperUrl),
     /// The master refuses, or has ended the framework.
     #[error("the master ended the framework: {0}")]
     Ended(String),
@@ -57,6 +64,7 @@ impl RunError {
     fn code(&self) -> u8 {
         match self {
             Self::System { .. } | Self::Local(_) => SYSTEM,
+            Self::ZooKeeper(_) => USAGE,
             Self::NotPlaced(_) => NOT_PLACED,
             Self::Ended(_) => UNAVAILABLE,
         }
@@ -97,7 +105,7 @@ impl Interruptions {
 }
 
 /// Runs the command. `master` is asked unless the arguments want a cluster of their own.
-pub(super) fn main(master: &str, arguments: &RunArgs) -> ExitCode {
+pub(super) fn main(master: &MasterAddress, arguments: &RunArgs) -> ExitCode {
     let result = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -122,14 +130,18 @@ pub(super) fn main(master: &str, arguments: &RunArgs) -> ExitCode {
 }
 
 fn complain(error: &dyn std::error::Error) {
-    eprintln!("mesosd: {}", chain(error));
+    say(chain(error));
 }
 
-async fn run(master: &str, arguments: &RunArgs) -> Result<u8, RunError> {
+async fn run(master: &MasterAddress, arguments: &RunArgs) -> Result<u8, RunError> {
     // Before anything is started, so that no signal can leave something behind.
     let mut interruptions = Interruptions::new()?;
     if !arguments.local {
-        return Job::new(master, arguments).run(&mut interruptions).await;
+        if let MasterAddress::ZooKeeper(url) = master {
+            return Err(RunError::ZooKeeper(url.clone()));
+        }
+        let job = Job::new(&master.to_string(), arguments);
+        return job.run(&mut interruptions).await;
     }
     let cluster = tokio::select! {
         cluster = Cluster::start() => cluster?,
