@@ -30,6 +30,8 @@ pub struct AgentParts {
     pub config: AgentConfig,
     /// Where the executors' socket goes (`--runtime_dir`).
     pub runtime_dir: PathBuf,
+    /// `work_dir` stays when the agent ends; one that goes with it needs no flush to disk.
+    pub lasting: bool,
     /// The leading master's `host:port`; `None` while nobody leads. It may change.
     pub masters: watch::Receiver<Option<String>>,
     /// What runs containers.
@@ -70,7 +72,7 @@ pub fn start(parts: AgentParts) -> Result<Running, AgentError> {
     let (answers, answered) = mpsc::unbounded_channel();
     let journal_answers = answers.clone();
     let paths = Paths::new(parts.config.work_dir.clone());
-    let (journal, checkpointed) = Journal::open(&paths, move |(token, result)| {
+    let (journal, checkpointed) = Journal::open(&paths, parts.lasting, move |(token, result)| {
         // A closed queue means that the agent has ended.
         drop(journal_answers.send(Event::Checkpointed { token, result }));
     })?;

@@ -32,6 +32,8 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 #[derive(Clone, Debug)]
 pub(super) struct AgentSettings {
     pub(super) work_dir: PathBuf,
+    /// It stays when the agent ends.
+    pub(super) lasting: bool,
     pub(super) offering: OfferingFlags,
     pub(super) executors: ExecutorFlags,
     pub(super) containers: ContainerFlags,
@@ -98,6 +100,7 @@ impl Serve for AgentFlags {
         let (resources, attributes) = named(&self.offering)?;
         let settings = AgentSettings {
             work_dir: self.work_dir.clone(),
+            lasting: true,
             offering: self.offering.clone(),
             executors: self.executors.clone(),
             containers: self.containers.clone(),
@@ -149,6 +152,7 @@ pub(super) async fn begin(
     let running = start(AgentParts {
         config: agent_config(&settings, &total, &listening.place),
         runtime_dir: runtime_dir.path().to_owned(),
+        lasting: settings.lasting,
         masters,
         containers: Arc::new(NativeContainers(Arc::clone(&containerizer))),
         container_events: news(events),

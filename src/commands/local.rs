@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -13,6 +14,9 @@ use crate::api::service::daemon::Daemon;
 use crate::flags::{ClusterFlags, FlagError, LocalFlags};
 use crate::runtime::ready;
 use crate::telemetry::Metrics;
+
+/// Longest wait of the agent before it registers: there are no others that could come at the same time.
+const BACKOFF_MAX: Duration = Duration::from_millis(1);
 
 /// Everything that a local cluster is told.
 #[derive(Debug)]
@@ -45,9 +49,13 @@ impl LocalSettings {
     pub(super) fn new(flags: &LocalFlags) -> Result<Self, FlagError> {
         let network = Network::new(&flags.network, Ipv4Addr::LOCALHOST.into())?;
         let (resources, attributes) = named(&flags.offering)?;
+        let mut offering = flags.offering.clone();
+        let backoff = &mut offering.registration_backoff_factor;
+        *backoff = BACKOFF_MAX.min(*backoff);
         let agent = AgentSettings {
             work_dir: PathBuf::new(),
-            offering: flags.offering.clone(),
+            lasting: flags.work_dir.is_some(),
+            offering,
             executors: flags.executors.clone(),
             containers: flags.containers.clone(),
             cgroups: flags.cgroups.clone(),

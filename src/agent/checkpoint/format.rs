@@ -1,4 +1,5 @@
-//! Records as bytes: `length (4, little endian) | crc32 (4) | JournalRecord`. A pure codec.
+//! Records as bytes: `length (4, little endian) | crc32 (4) | JournalRecord`. A pure codec. After the last
+//! record there may be zeros: room that was set aside.
 
 use std::sync::Arc;
 
@@ -19,7 +20,8 @@ const HEADER: usize = 8;
 /// Why reading stopped before the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Damage {
-    /// The last record is incomplete: the agent or the machine ended while it was written.
+    /// The last record is incomplete: the agent or the machine ended while it was written. Nothing but
+    /// zeros follows it.
     Torn,
     /// A record is whole but wrong.
     Corrupt,
@@ -41,27 +43,42 @@ pub(super) fn encode(record: &Record, bytes: &mut Vec<u8>) {
 ///
 /// [`Damage`] when no record can be read here.
 pub(super) fn decode_next(bytes: &[u8]) -> Result<Option<(Option<Record>, usize)>, Damage> {
-    if bytes.is_empty() {
-        return Ok(None);
-    }
     let Some((header, rest)) = bytes.split_at_checked(HEADER) else {
-        return Err(Damage::Torn);
+        return if blank(bytes) {
+            Ok(None)
+        } else {
+            Err(Damage::Torn)
+        };
     };
     let number = |part: &[u8]| part.try_into().map(u32::from_le_bytes);
     let (Ok(length), Ok(expected)) = (number(&header[..4]), number(&header[4..])) else {
         return Err(Damage::Corrupt);
     };
     let length = usize::try_from(length).map_err(|_| Damage::Corrupt)?;
+    if length == 0 {
+        // No record is without a body: it begins with its kind.
+        let blank = blank(header) && blank(rest);
+        return if blank {
+            Ok(None)
+        } else {
+            Err(Damage::Corrupt)
+        };
+    }
     if length > RECORD_MAX {
         return Err(Damage::Corrupt);
     }
-    let body = rest.get(..length).ok_or(Damage::Torn)?;
+    let (body, after) = rest.split_at_checked(length).ok_or(Damage::Torn)?;
     if checksum(body) != expected {
-        let last = rest.len() == length;
+        let last = blank(after);
         return Err(if last { Damage::Torn } else { Damage::Corrupt });
     }
     let message: JournalRecord = decode(body).map_err(|_| Damage::Corrupt)?;
     Ok(Some((from_wire(message), HEADER + length)))
+}
+
+/// True for room that nothing has been written to.
+fn blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
 }
 
 fn checksum(body: &[u8]) -> u32 {

@@ -73,7 +73,7 @@ fn an_ended_task_leaves_nothing_behind() {
 /// Writes records through a journal and waits until they are answered.
 fn write(paths: &Paths, records: &[Record]) -> Checkpointed {
     let (answers, answered) = std::sync::mpsc::channel();
-    let (journal, before) = Journal::open(paths, move |answer| {
+    let (journal, before) = Journal::open(paths, true, move |answer| {
         drop(answers.send(answer));
     })
     .unwrap();
@@ -114,12 +114,19 @@ fn a_torn_end_is_survived_and_a_damaged_middle_is_counted() {
     records.push(Record::Framework { info });
     write(&paths, &records);
     let whole = std::fs::read(paths.journal()).unwrap();
+    // After the records there is room that nothing was written to.
+    let end = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    assert!(whole.len() - end > 1 << 16);
     for cut in 1..9 {
-        std::fs::write(paths.journal(), &whole[..whole.len() - cut]).unwrap();
-        let read = write(&paths, &[]);
-        assert_eq!(read.agent, rig.disk.agent);
-        assert!(read.frameworks.is_empty());
-        assert_eq!(read.errors, 0);
+        let mut blanked = whole.clone();
+        blanked[end - cut..end].fill(0);
+        for torn in [&whole[..end - cut], &blanked] {
+            std::fs::write(paths.journal(), torn).unwrap();
+            let read = write(&paths, &[]);
+            assert_eq!(read.agent, rig.disk.agent);
+            assert!(read.frameworks.is_empty());
+            assert_eq!(read.errors, 0);
+        }
     }
     let mut damaged = whole;
     damaged[40] ^= 0xff;
@@ -131,18 +138,40 @@ fn a_torn_end_is_survived_and_a_damaged_middle_is_counted() {
 }
 
 #[test]
+fn bytes_after_room_are_damage_and_room_is_made_as_it_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = Paths::new(folder.path());
+    let rig = Rig::registered();
+    let mut records = rig.disk.records();
+    let info = std::sync::Arc::new(v1::FrameworkInfo {
+        name: "x".repeat(100_000),
+        ..durable()
+    });
+    let framework = Record::Framework { info };
+    records.extend(vec![framework; 20]);
+    write(&paths, &records);
+    let mut whole = std::fs::read(paths.journal()).unwrap();
+    let read = write(&paths, &[]);
+    assert_eq!(read.agent, rig.disk.agent);
+    assert_eq!((read.frameworks.len(), read.errors), (1, 0));
+    *whole.last_mut().unwrap() = 1;
+    std::fs::write(paths.journal(), whole).unwrap();
+    assert_eq!(write(&paths, &[]).errors, 1);
+}
+
+#[test]
 fn foreign_files_and_second_agents_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let paths = Paths::new(folder.path());
-    let first = Journal::open(&paths, |_| ()).unwrap();
-    let error = Journal::open(&paths, |_| ()).unwrap_err();
+    let first = Journal::open(&paths, true, |_| ()).unwrap();
+    let error = Journal::open(&paths, true, |_| ()).unwrap_err();
     assert!(matches!(error, JournalError::InUse(_)), "{error}");
     drop(first);
     let other = tempfile::tempdir().unwrap();
     let paths = Paths::new(other.path());
     std::fs::create_dir_all(paths.meta()).unwrap();
     std::fs::write(paths.journal(), "something else").unwrap();
-    let error = Journal::open(&paths, |_| ()).unwrap_err();
+    let error = Journal::open(&paths, true, |_| ()).unwrap_err();
     assert!(matches!(error, JournalError::Foreign(_)), "{error}");
     assert_eq!(std::fs::read(paths.journal()).unwrap(), b"something else");
 }
@@ -152,7 +181,7 @@ fn a_work_dir_that_cannot_be_written_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let error = Journal::open(&Paths::new(&file), |_| ()).unwrap_err();
+    let error = Journal::open(&Paths::new(&file), true, |_| ()).unwrap_err();
     let text = error.to_string();
     assert!(text.starts_with("--work_dir: cannot create"), "{text}");
     assert!(text.contains(file.to_str().unwrap()), "{text}");

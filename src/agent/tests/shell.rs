@@ -133,6 +133,7 @@ fn parts(folder: &Path, masters: watch::Receiver<Option<String>>) -> AgentParts 
     AgentParts {
         config,
         runtime_dir: folder.join("run"),
+        lasting: true,
         masters,
         containers: Arc::new(FakeContainers {
             events,
