@@ -49,6 +49,15 @@ impl Resources {
         if item.value.is_empty() {
             return;
         }
+        // Mostly they come in order.
+        if self
+            .items
+            .last()
+            .is_none_or(|last| last.cmp_slot(&item).is_lt())
+        {
+            self.items.push(item);
+            return;
+        }
         match self.find(&item) {
             Ok(at) if item.is_divisible() => self.items[at].value.add(&item.value),
             Ok(at) if item.is_shared() => {
@@ -153,11 +162,13 @@ impl FromIterator<Resource> for Resources {
     fn from_iter<I: IntoIterator<Item = Resource>>(items: I) -> Self {
         let mut items: Vec<Resource> = items.into_iter().collect();
         items.retain(|item| !item.value.is_empty());
+        let in_order = |items: &[Resource]| items.is_sorted_by(|a, b| a.cmp_slot(b).is_lt());
+        // Mostly they are in order already.
+        if in_order(&items) {
+            return Self { items };
+        }
         items.sort_by(Resource::cmp_slot);
-        if items
-            .windows(2)
-            .all(|pair| pair[0].cmp_slot(&pair[1]).is_lt())
-        {
+        if in_order(&items) {
             return Self { items };
         }
         // Equal things are summed all at once, so that long lists cost no time that matters.

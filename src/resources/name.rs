@@ -9,7 +9,8 @@ use super::{Kind, ResourceError};
 /// Characters that the text form of resources uses for itself.
 const RESERVED: [char; 8] = [':', ';', '(', ')', '[', ']', '{', '}'];
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// The predefined ones in the order of their texts.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Repr {
     Cpus,
     Disk,
@@ -87,10 +88,10 @@ impl PartialOrd for ResourceName {
 
 impl Ord for ResourceName {
     fn cmp(&self, other: &Self) -> Ordering {
-        if self == other {
-            return Ordering::Equal;
+        match (&self.0, &other.0) {
+            (Repr::Other(_), _) | (_, Repr::Other(_)) => self.as_str().cmp(other.as_str()),
+            (one, other) => one.cmp(other),
         }
-        self.as_str().cmp(other.as_str())
     }
 }
 
