@@ -138,9 +138,9 @@ impl Samples {
         }
         self.0.sort_unstable();
         let [p50, p90, p99, max] = [500, 900, 990, 1000].map(|per_mille| self.at(per_mille));
-        let n = self.0.len();
+        let (min, n) = (self.at(0), self.0.len());
         println!(
-            "{id} {what}: p50 {p50:.3} ms, p90 {p90:.3} ms, p99 {p99:.3} ms, max {max:.3} ms, n {n}"
+            "{id} {what}: min {min:.3} ms, p50 {p50:.3} ms, p90 {p90:.3} ms, p99 {p99:.3} ms, max {max:.3} ms, n {n}"
         );
         let commit = std::process::Command::new("git")
             .args(["rev-parse", "--short", "HEAD"])
@@ -149,7 +149,7 @@ impl Samples {
             .unwrap_or_default();
         let line = serde_json::json!({
             "id": id, "what": what, "commit": commit,
-            "p50": p50, "p90": p90, "p99": p99, "max": max, "n": n,
+            "min": min, "p50": p50, "p90": p90, "p99": p99, "max": max, "n": n,
         });
         let folder = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
         let path = Path::new(&folder).join("bench-results.jsonl");

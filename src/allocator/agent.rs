@@ -1,6 +1,5 @@
 //! What the allocator knows of an agent.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::attributes::Attributes;
@@ -8,6 +7,7 @@ use crate::base::AgentId;
 use crate::resources::{Resource, Resources};
 use crate::roles::Role;
 
+use super::bundle::Bundle;
 use super::filters::AgentFilters;
 use super::framework::{Capabilities, Capability};
 use super::sorter::{Amounts, Kinds};
@@ -30,10 +30,11 @@ pub(super) struct Agent {
     pub(super) id: AgentId,
     pub(super) total: Resources,
     pub(super) total_amounts: Amounts,
-    pub(super) available: Resources,
+    pub(super) available: Bundle,
     pub(super) available_amounts: Amounts,
-    /// What each client has, offered or allocated; as in `total`, without allocated roles.
-    pub(super) holders: BTreeMap<u32, Resources>,
+    /// What each client has, offered or allocated; as in `total`, without allocated roles. Sorted
+    /// by client.
+    pub(super) holders: Vec<(u32, Bundle)>,
     /// True when the clients hold more than the total: it has shrunk.
     overcommitted: bool,
     attributes: Attributes,
@@ -53,9 +54,9 @@ impl Agent {
             id,
             total: Resources::new(),
             total_amounts: Amounts::default(),
-            available: Resources::new(),
+            available: Bundle::default(),
             available_amounts: Amounts::default(),
-            holders: BTreeMap::new(),
+            holders: Vec::new(),
             overcommitted: false,
             attributes: Attributes::default(),
             active: true,
@@ -68,7 +69,32 @@ impl Agent {
 
     /// Everything that is offered or allocated.
     pub(super) fn allocated(&self) -> Resources {
-        self.holders.values().sum()
+        self.holders.iter().map(|(_, held)| &**held).sum()
+    }
+
+    fn find_holder(&self, client: u32) -> Result<usize, usize> {
+        self.holders
+            .binary_search_by_key(&client, |(holder, _)| *holder)
+    }
+
+    /// What a client has here.
+    pub(super) fn held_by(&self, client: u32) -> Option<&Resources> {
+        let at = self.find_holder(client).ok()?;
+        Some(&self.holders[at].1)
+    }
+
+    /// Gives a client more than it has here. What is available is to be settled.
+    pub(super) fn hold(&mut self, client: u32, more: Bundle) {
+        match self.find_holder(client) {
+            Ok(at) => self.holders[at].1.to_mut().add_all(&more),
+            Err(at) => self.holders.insert(at, (client, more)),
+        }
+    }
+
+    /// Takes everything from a client. What is available is to be settled.
+    pub(super) fn take_all(&mut self, client: u32) -> Option<Bundle> {
+        let at = self.find_holder(client).ok()?;
+        Some(self.holders.remove(at).1)
     }
 
     /// Takes over a total and what it implies; `home` is the master's region. To be settled. Says
@@ -99,13 +125,13 @@ impl Agent {
     pub(super) fn settle(&mut self, kinds: &mut Kinds) {
         let allocated = self.allocated();
         self.overcommitted = !self.total.contains(&allocated);
-        self.available = &self.total - &allocated;
-        self.describe(kinds);
+        self.available = (&self.total - &allocated).into();
+        self.available_amounts = kinds.amounts(&self.available);
+        self.describe();
     }
 
     /// Notes what matters of what is available.
-    fn describe(&mut self, kinds: &mut Kinds) {
-        self.available_amounts = kinds.amounts(&self.available);
+    fn describe(&mut self) {
         self.has_reserved = self.available.iter().any(Resource::is_reserved);
         self.special = self
             .available
@@ -117,53 +143,63 @@ impl Agent {
     /// Hands everything available to a client, and says what and how much it was.
     pub(super) fn grant_all(&mut self, client: u32) -> Amounts {
         let granted = std::mem::take(&mut self.available);
-        match self.holders.get_mut(&client) {
-            Some(held) => held.add_all(&granted),
-            None => drop(self.holders.insert(client, granted)),
-        }
+        self.hold(client, granted);
         self.has_reserved = false;
         self.special = Capabilities::default();
         std::mem::take(&mut self.available_amounts)
     }
 
     /// Hands a part of what is available to a client, and says how much it was.
-    pub(super) fn grant(&mut self, client: u32, granted: &Resources, kinds: &mut Kinds) -> Amounts {
+    pub(super) fn grant(&mut self, client: u32, granted: Bundle, kinds: &mut Kinds) -> Amounts {
         assert!(
-            self.available.contains(granted),
-            "agent {} has {granted} available",
+            self.available.contains(&granted),
+            "agent {} has {granted:?} available",
             self.id
         );
-        self.available.subtract_all(granted);
-        self.describe(kinds);
-        self.holders.entry(client).or_default().add_all(granted);
-        kinds.amounts(granted)
+        let amounts = kinds.amounts(&granted);
+        self.available.to_mut().subtract_all(&granted);
+        self.available_amounts.subtract(&amounts);
+        self.describe();
+        self.hold(client, granted);
+        amounts
     }
 
     /// Takes resources back from a client, and says whether it holds nothing more here.
     pub(super) fn recover(
         &mut self,
         client: u32,
-        resources: &Resources,
+        resources: Resources,
+        amounts: &Amounts,
         kinds: &mut Kinds,
-    ) -> bool {
-        let held = self.holders.entry(client).or_default();
-        assert!(
-            held.contains(resources),
-            "{resources} recovered on agent {} are held there: only {held} are",
-            self.id
-        );
-        held.subtract_all(resources);
-        let nothing_left = held.is_empty();
-        if nothing_left {
-            self.holders.remove(&client);
-        }
+    ) -> (Bundle, bool) {
+        let Ok(at) = self.find_holder(client) else {
+            panic!("{resources} recovered on agent {} are held there", self.id);
+        };
+        let held = &mut self.holders[at].1;
+        let all = **held == resources;
+        let back: Bundle = if all {
+            self.holders.remove(at).1
+        } else {
+            assert!(
+                held.contains(&resources),
+                "{resources} recovered on agent {} are held there: only {held:?} are",
+                self.id
+            );
+            held.to_mut().subtract_all(&resources);
+            resources.into()
+        };
         if self.overcommitted {
             self.settle(kinds);
-        } else {
-            self.available.add_all(resources);
-            self.describe(kinds);
+            return (back, all);
         }
-        nothing_left
+        if self.available.is_empty() {
+            self.available = back.clone();
+        } else {
+            self.available.to_mut().add_all(&back);
+        }
+        self.available_amounts.add(amounts);
+        self.describe();
+        (back, all)
     }
 
     /// True when a pass can find something here.
@@ -176,13 +212,14 @@ impl Agent {
         let id = &self.id;
         let allocated = self.allocated();
         let available = &self.total - &allocated;
-        assert_eq!(self.available, available, "agent {id}: available");
+        assert_eq!(*self.available, available, "agent {id}: available");
         assert_eq!(self.overcommitted, !self.total.contains(&allocated));
         assert!(
             self.available_amounts == kinds.amounts(&available),
             "agent {id}: amounts"
         );
-        assert!(self.holders.values().all(|held| !held.is_empty()));
+        assert!(self.holders.iter().all(|(_, held)| !held.is_empty()));
+        assert!(self.holders.is_sorted_by(|(a, _), (b, _)| a < b));
         self.filters.check_invariants();
     }
 }

@@ -1,10 +1,9 @@
 //! Who is next on this agent? Walks roles and frameworks in order and stops at the first that may
 //! be offered something. All stages use it.
 
-use crate::resources::Resources;
-
 use super::agent::Agent;
 use super::bits::{BitSet, members_of};
+use super::bundle::Bundle;
 use super::eligibility::{Question, Rejection, first_rejection};
 use super::framework::{Client, Framework};
 use super::report::PassReport;
@@ -45,7 +44,7 @@ pub(super) struct Cursor<'a> {
 pub(super) struct Grant {
     pub(super) client: u32,
     /// `None` for everything.
-    pub(super) part: Option<Resources>,
+    pub(super) part: Option<Bundle>,
 }
 
 impl<'a> Cursor<'a> {
@@ -78,7 +77,7 @@ impl<'a> Cursor<'a> {
                 let portion = policy.portion(view);
                 return Some(Grant {
                     client,
-                    part: (!view.is_whole()).then(|| portion.clone()),
+                    part: (!view.is_whole).then(|| portion.clone()),
                 });
             }
             (self.leaf, self.at) = (self.leaves.next(), 0);

@@ -267,7 +267,7 @@ impl Allocator {
         for (number, client) in self.clients.iter() {
             let mut held = Amounts::default();
             for (slot, agent) in self.agents.iter() {
-                let here = agent.holders.get(&number);
+                let here = agent.held_by(number);
                 assert_eq!(client.holds_on.contains(slot), here.is_some());
                 held.add(&here.map_or_else(Amounts::default, |have| kinds.amounts(have)));
                 let filtered = agent.filters.has_client(number);

@@ -63,6 +63,7 @@ impl Allocator {
         let slice = self.config.slice_agents.max(1);
         let end = pass.agents.len().min(pass.next.saturating_add(slice));
         pass.report.agents += end - pass.next;
+        allocations.reserve(end - pass.next);
         for at in pass.next..end {
             let policy = STAGES[pass.stage];
             self.visit(pass.agents[at], policy, &mut pass.report, allocations);
@@ -163,7 +164,7 @@ impl Allocator {
                 agent: agent.id.clone(),
                 resources: given.allocate(&client.role),
             });
-            let amounts = match &grant.part {
+            let amounts = match grant.part {
                 Some(part) => agent.grant(grant.client, part, around.kinds),
                 None => agent.grant_all(grant.client),
             };

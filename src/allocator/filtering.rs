@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::base::{AgentId, FrameworkId, Instant};
-use crate::resources::Resources;
+use crate::resources::{Resource, Resources};
+use crate::roles::Role;
 
+use super::bundle::Bundle;
 use super::core::Allocator;
 
 /// Longest time that a filter lasts (Mesos caps `refuse_seconds` at 365 days).
@@ -42,33 +44,49 @@ impl Allocator {
         if !self.framework_slots.contains_key(framework) {
             return;
         }
-        let mut named = 0;
-        for (role, part) in resources.allocations() {
-            named += part.len();
-            let number = self.known_client(framework, &role).unwrap_or_else(|| {
-                panic!("framework {framework} has nothing under role {role} to recover")
-            });
-            let part = part.unallocated();
-            let nothing_left = self.agents[slot].recover(number, &part, &mut self.kinds);
-            let amounts = self.kinds.amounts(&part);
-            if let Some(filter) = filter {
-                self.add_filter(number, slot, &part, filter, now);
-            }
-            self.release(number, slot, &amounts, nothing_left);
-        }
-        assert_eq!(
-            named,
-            resources.len(),
-            "recovered resources name their role"
+        let unnamed = |item: &Resource| item.allocated_role().is_none();
+        assert!(
+            !resources.iter().any(unnamed),
+            "recovered resources name their role: {resources}"
         );
+        match resources.allocated_role() {
+            Some(role) => self.recover_role((framework, role), slot, resources, filter, now),
+            None => {
+                for (role, part) in resources.allocations() {
+                    self.recover_role((framework, &role), slot, &part, filter, now);
+                }
+            }
+        }
         self.agent_changed(slot);
+    }
+
+    /// The part that comes back from one role.
+    fn recover_role(
+        &mut self,
+        (framework, role): (&FrameworkId, &Role),
+        agent: u32,
+        resources: &Resources,
+        filter: Option<Filter>,
+        now: Instant,
+    ) {
+        let number = self.known_client(framework, role).unwrap_or_else(|| {
+            panic!("framework {framework} has nothing under role {role} to recover")
+        });
+        let part = resources.unallocated();
+        let amounts = self.kinds.amounts(&part);
+        let agent_record = &mut self.agents[agent];
+        let (back, all) = agent_record.recover(number, part, &amounts, &mut self.kinds);
+        if let Some(filter) = filter {
+            self.add_filter(number, agent, &back, filter, now);
+        }
+        self.release(number, agent, &amounts, all);
     }
 
     fn add_filter(
         &mut self,
         number: u32,
         agent: u32,
-        refused: &Resources,
+        refused: &Bundle,
         filter: Filter,
         now: Instant,
     ) {

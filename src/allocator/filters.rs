@@ -9,14 +9,14 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::base::Instant;
-use crate::resources::Resources;
 
 use super::bits::BitSet;
+use super::bundle::Bundle;
 
 /// A bundle that clients refused.
 #[derive(Clone, Debug)]
 struct Refused {
-    resources: Resources,
+    resources: Bundle,
     clients: BitSet,
     /// How many filters there are for it.
     count: u32,
@@ -44,7 +44,7 @@ impl AgentFilters {
     }
 
     /// Adds a filter. Refusing the same again prolongs it; false when that is all that happened.
-    pub(super) fn add(&mut self, client: u32, refused: &Resources, until: Instant) -> bool {
+    pub(super) fn add(&mut self, client: u32, refused: &Bundle, until: Instant) -> bool {
         let known = self.bundles.iter().position(|b| b.resources == *refused);
         let at = known.unwrap_or_else(|| {
             self.bundles.push(Refused {
@@ -54,6 +54,8 @@ impl AgentFilters {
             });
             self.bundles.len() - 1
         });
+        // Equal all the same, but what comes next is known by its address.
+        self.bundles[at].resources.clone_from(refused);
         let bundle = u32::try_from(at).expect("fewer than 2^32 bundles");
         if !self.bundles[at].clients.insert(client) {
             let same = |entry: &&mut Entry| (entry.client, entry.bundle) == (client, bundle);
@@ -72,10 +74,11 @@ impl AgentFilters {
     }
 
     /// Which bundles contain `offered`, so that their clients must not be offered it.
-    pub(super) fn blocking(&self, offered: &Resources) -> Vec<u32> {
+    pub(super) fn blocking(&self, offered: &Bundle) -> Vec<u32> {
         (0_u32..)
             .zip(&self.bundles)
-            .filter(|(_, bundle)| bundle.resources.contains(offered))
+            // Mostly it is the very bundle that comes back.
+            .filter(|(_, b)| b.resources == *offered || b.resources.contains(offered))
             .map(|(at, _)| at)
             .collect()
     }
@@ -227,7 +230,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::resources::parse;
+    use crate::resources::{Resources, parse};
     use crate::roles::Role;
 
     fn bag(text: &str) -> Resources {
@@ -242,14 +245,15 @@ mod tests {
     #[test]
     fn blocks_what_is_contained_in_the_refused() {
         let mut filters = AgentFilters::default();
-        filters.add(3, &bag("cpus:2;mem:100;ports:[1-5]"), Instant(10));
-        let blocked = |offered: &str| filters.is_blocked(&filters.blocking(&bag(offered)), 3);
+        filters.add(3, &bag("cpus:2;mem:100;ports:[1-5]").into(), Instant(10));
+        let blocking = |offered: &str| filters.blocking(&bag(offered).into());
+        let blocked = |offered: &str| filters.is_blocked(&blocking(offered), 3);
         assert!(blocked("cpus:2;mem:100;ports:[1-5]"));
         assert!(blocked("cpus:1;ports:[2-3]"));
         assert!(!blocked("cpus:2.001;mem:100"));
         assert!(!blocked("cpus:1;disk:1"));
         assert!(!blocked("ports:[5-6]"));
-        assert!(!filters.is_blocked(&filters.blocking(&bag("cpus:1")), 4));
+        assert!(!filters.is_blocked(&blocking("cpus:1"), 4));
     }
 
     proptest! {
@@ -263,7 +267,7 @@ mod tests {
                 match step {
                     0 | 1 => {
                         let refused = bag(&format!("cpus:{cpus}"));
-                        filters.add(client, &refused, Instant(time));
+                        filters.add(client, &refused.clone().into(), Instant(time));
                         list.push((client, refused, Instant(time)));
                     }
                     2 => {
@@ -278,7 +282,7 @@ mod tests {
                 filters.check_invariants();
                 for cpus in 1..5 {
                     let offered = bag(&format!("cpus:{cpus}"));
-                    let blocking = filters.blocking(&offered);
+                    let blocking = filters.blocking(&offered.clone().into());
                     for client in 0..6 {
                         let until = list
                             .iter()

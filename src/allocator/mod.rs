@@ -16,10 +16,11 @@
 //! | `sorter/` | shares, the order of roles and frameworks; `role_tree.rs` which roles there are |
 //! | `agent.rs`, `framework.rs`, `filters.rs` | the records |
 //! | `report.rs`, `explain.rs`, `metrics.rs` | what passes did, and why they did no more |
-//! | `bits.rs`, `slots.rs` | dense sets and records |
+//! | `bits.rs`, `slots.rs`, `bundle.rs` | dense sets and records, shared resources |
 
 mod agent;
 mod bits;
+mod bundle;
 mod candidates;
 mod consider;
 mod core;

@@ -56,13 +56,6 @@ impl<T> Slots<T> {
             .zip(&self.records)
             .filter_map(|(slot, record)| Some((slot, record.as_ref()?)))
     }
-
-    /// All records with their slots.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
-        (0_u32..)
-            .zip(&mut self.records)
-            .filter_map(|(slot, record)| Some((slot, record.as_mut()?)))
-    }
 }
 
 impl<T> std::ops::Index<u32> for Slots<T> {

@@ -1,7 +1,6 @@
 //! What a pass does in which order, and how much of a view each stage may give away.
 
-use crate::resources::Resources;
-
+use super::bundle::Bundle;
 use super::view::View;
 
 /// The stages of a pass. Guarantees of quota will be a stage before fair share.
@@ -16,7 +15,7 @@ pub(super) enum StagePolicy {
 
 impl StagePolicy {
     /// The part of a view that an eligible client is offered.
-    pub(super) fn portion<'v>(self, view: &'v View<'_>) -> &'v Resources {
+    pub(super) fn portion<'v>(self, view: &'v View<'_>) -> &'v Bundle {
         match self {
             Self::FairShare => &view.resources,
         }

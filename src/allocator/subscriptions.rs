@@ -29,8 +29,11 @@ impl Allocator {
                 continue;
             };
             let clients = &self.frameworks[slot].clients;
-            let holders = &self.agents[agent].holders;
-            if !clients.values().any(|client| holders.contains_key(client)) {
+            let known = &self.agents[agent];
+            if !clients
+                .values()
+                .any(|client| known.held_by(*client).is_some())
+            {
                 self.hold(slot, agent, resources);
                 self.settle(agent);
             }
@@ -86,7 +89,7 @@ impl Allocator {
             self.clear_filters(number);
             self.refresh_client(number);
             for agent in agents {
-                let held = self.agents[agent].holders.remove(&number);
+                let held = self.agents[agent].take_all(number);
                 let held = held.expect("clients know on which agents they hold something");
                 let amounts = self.kinds.amounts(&held);
                 self.release(number, agent, &amounts, true);
@@ -211,8 +214,7 @@ impl Allocator {
             let client = &mut self.clients[number];
             client.holds_on.insert(agent);
             self.roles.charge(client.node, &amounts);
-            let held = self.agents[agent].holders.entry(number).or_default();
-            held.add_all(&part);
+            self.agents[agent].hold(number, part.into());
         }
     }
 

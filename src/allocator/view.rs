@@ -3,17 +3,19 @@
 
 use std::borrow::Cow;
 
-use crate::resources::Resources;
 use crate::roles::Role;
 
 use super::agent::{Agent, is_visible};
+use super::bundle::Bundle;
 use super::framework::Capabilities;
 use super::sorter::{Amounts, Kinds};
 
 /// One part of what an agent has available.
 #[derive(Clone, Debug)]
 pub(super) struct View<'a> {
-    pub(super) resources: Cow<'a, Resources>,
+    /// True when it is all that the agent has available.
+    pub(super) is_whole: bool,
+    pub(super) resources: Bundle,
     pub(super) amounts: Cow<'a, Amounts>,
     /// The refused bundles of the agent that contain all of it.
     pub(super) blocking: Vec<u32>,
@@ -22,7 +24,8 @@ pub(super) struct View<'a> {
 impl<'a> View<'a> {
     fn whole(agent: &'a Agent) -> Self {
         Self {
-            resources: Cow::Borrowed(&agent.available),
+            is_whole: true,
+            resources: agent.available.clone(),
             amounts: Cow::Borrowed(&agent.available_amounts),
             blocking: agent.filters.blocking(&agent.available),
         }
@@ -35,17 +38,13 @@ impl<'a> View<'a> {
         kinds: &mut Kinds,
     ) -> View<'static> {
         let visible = |item: &_| is_visible(item, role, capabilities);
-        let resources = agent.available.filter(visible);
+        let resources = Bundle::from(agent.available.filter(visible));
         View {
             amounts: Cow::Owned(kinds.amounts(&resources)),
             blocking: agent.filters.blocking(&resources),
-            resources: Cow::Owned(resources),
+            resources,
+            is_whole: false,
         }
-    }
-
-    /// True when it is all that the agent has available.
-    pub(super) fn is_whole(&self) -> bool {
-        matches!(self.resources, Cow::Borrowed(_))
     }
 }
 

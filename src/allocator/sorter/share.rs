@@ -97,6 +97,9 @@ impl Ord for Share {
     fn cmp(&self, other: &Self) -> Ordering {
         let (a, b) = self.ratio();
         let (c, d) = other.ratio();
+        if b == d {
+            return a.cmp(&c);
+        }
         if (a | b | c | d) >> 64 == 0 {
             return (a * d).cmp(&(c * b));
         }

@@ -14,6 +14,10 @@ use super::drf::{Standing, level};
 use super::share::Weight;
 use super::{Amounts, Share};
 
+/// How many siblings are looked through before shares are compared to find one: passes give to
+/// those in front.
+const FRONT: usize = 64;
+
 /// What a node stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
@@ -32,7 +36,6 @@ struct Node {
     parent: u32,
     weight: Weight,
     allocated: Amounts,
-    standing: Standing,
     /// All children by label.
     children: Vec<u32>,
     /// Children with active clients, in DRF order unless outdated.
@@ -46,6 +49,8 @@ struct Node {
 #[derive(Clone, Debug)]
 pub(crate) struct ShareTree {
     nodes: Slots<Node>,
+    /// By the same numbers as `nodes`; apart, because searches in an order look at many of them.
+    standings: Vec<Standing>,
     totals: Amounts,
     totals_changed: bool,
     /// Nodes whose order is outdated.
@@ -62,6 +67,7 @@ impl ShareTree {
         nodes.insert(Node::new("".into(), Content::Branch, Self::ROOT));
         Self {
             nodes,
+            standings: vec![Standing::newcomer()],
             totals: Amounts::default(),
             totals_changed: false,
             outdated: Vec::new(),
@@ -73,6 +79,10 @@ impl ShareTree {
         let slot = self
             .nodes
             .insert(Node::new(Arc::clone(&label), content, parent));
+        match self.standings.get_mut(slot as usize) {
+            Some(standing) => *standing = Standing::newcomer(),
+            None => self.standings.push(Standing::newcomer()),
+        }
         let at = self.position_by_label(parent, &label);
         self.nodes[parent].children.insert(at, slot);
         self.mark(parent);
@@ -161,7 +171,8 @@ impl ShareTree {
             if at == Self::ROOT {
                 return;
             }
-            node.standing.share = Share::dominant(&node.allocated, &self.totals, node.weight);
+            self.standings[at as usize].share =
+                Share::dominant(&node.allocated, &self.totals, node.weight);
             at = node.parent;
             self.mark(at);
         }
@@ -176,13 +187,11 @@ impl ShareTree {
             let before = self.position(parent, at);
             let node = &mut self.nodes[at];
             node.allocated.add(amounts);
-            node.standing.share = Share::dominant(&node.allocated, &self.totals, node.weight);
-            node.standing.history += 1;
+            let standing = &mut self.standings[at as usize];
+            standing.share = Share::dominant(&node.allocated, &self.totals, node.weight);
+            standing.history += 1;
             // A grant moves nobody forward.
-            let order = &self.nodes[parent].order;
-            let standing = &self.nodes[at].standing;
-            let behind = order[before + 1..]
-                .partition_point(|sibling| self.nodes[*sibling].standing.compare(standing).is_lt());
+            let behind = self.count_before(&self.nodes[parent].order[before + 1..], at);
             self.nodes[parent].order[before..=before + behind].rotate_left(1);
             at = parent;
         }
@@ -193,10 +202,11 @@ impl ShareTree {
     pub(crate) fn position(&self, parent: u32, child: u32) -> usize {
         let node = &self.nodes[parent];
         assert!(!node.outdated, "passes work on a refreshed tree");
-        let standing = &self.nodes[child].standing;
-        let at = node
-            .order
-            .partition_point(|sibling| self.nodes[*sibling].standing.compare(standing).is_lt());
+        let (front, rest) = node.order.split_at(FRONT.min(node.order.len()));
+        let at = match front.iter().position(|sibling| *sibling == child) {
+            Some(at) => return at,
+            None => FRONT + rest.partition_point(|sibling| self.precedes(*sibling, child)),
+        };
         assert_eq!(
             node.order.get(at),
             Some(&child),
@@ -205,12 +215,24 @@ impl ShareTree {
         at
     }
 
+    /// How many of these sorted siblings come before a node. Passes give to the first, who then
+    /// is last: both ends are tried before the middle.
+    fn count_before(&self, siblings: &[u32], node: u32) -> usize {
+        match siblings {
+            [] => 0,
+            [first, ..] if !self.precedes(*first, node) => 0,
+            [.., last] if self.precedes(*last, node) => siblings.len(),
+            _ => siblings.partition_point(|sibling| self.precedes(*sibling, node)),
+        }
+    }
+
     /// Sorts what is outdated.
     pub(crate) fn refresh(&mut self) {
         if self.totals_changed {
             self.totals_changed = false;
-            for (_, node) in self.nodes.iter_mut() {
-                node.standing.share = Share::dominant(&node.allocated, &self.totals, node.weight);
+            for (slot, node) in self.nodes.iter() {
+                self.standings[slot as usize].share =
+                    Share::dominant(&node.allocated, &self.totals, node.weight);
             }
             let parents = self.nodes.iter().filter(|(_, node)| !node.order.is_empty());
             let parents: Vec<u32> = parents.map(|(slot, _)| slot).collect();
@@ -229,12 +251,9 @@ impl ShareTree {
     fn sort(&mut self, parent: u32) {
         let children = std::mem::take(&mut self.nodes[parent].children);
         for (ordinal, child) in (0_u32..).zip(&children) {
-            self.nodes[*child].standing.ordinal = ordinal;
+            self.standings[*child as usize].ordinal = ordinal;
         }
-        if children
-            .iter()
-            .any(|child| self.nodes[*child].standing.newcomer)
-        {
+        if children.iter().any(|child| self.standing(*child).newcomer) {
             self.level(&children);
         }
         let mut order = std::mem::take(&mut self.nodes[parent].order);
@@ -244,7 +263,7 @@ impl ShareTree {
                 .iter()
                 .filter(|child| self.nodes[**child].active > 0),
         );
-        order.sort_unstable_by(|a, b| self.nodes[*a].standing.compare(&self.nodes[*b].standing));
+        order.sort_unstable_by(|a, b| self.standing(*a).compare(self.standing(*b)));
         let node = &mut self.nodes[parent];
         (node.children, node.order, node.outdated) = (children, order, false);
     }
@@ -252,11 +271,11 @@ impl ShareTree {
     fn level(&mut self, siblings: &[u32]) {
         let histories: Vec<Option<u64>> = siblings
             .iter()
-            .map(|sibling| &self.nodes[*sibling].standing)
+            .map(|sibling| self.standing(*sibling))
             .map(|standing| (!standing.newcomer).then_some(standing.history))
             .collect();
         for (sibling, history) in siblings.iter().zip(level(&histories)) {
-            let standing = &mut self.nodes[*sibling].standing;
+            let standing = &mut self.standings[*sibling as usize];
             (standing.history, standing.newcomer) = (history, false);
         }
     }
@@ -281,7 +300,7 @@ impl ShareTree {
 
     /// What decides the place of a node.
     pub(crate) fn standing(&self, node: u32) -> &Standing {
-        &self.nodes[node].standing
+        &self.standings[node as usize]
     }
 
     /// True when `a` comes before its sibling `b`.
@@ -361,7 +380,6 @@ impl Node {
             parent,
             weight: Weight::default(),
             allocated: Amounts::default(),
-            standing: Standing::newcomer(),
             children: Vec::new(),
             order: Vec::new(),
             outdated: false,
