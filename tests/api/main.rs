@@ -1,4 +1,5 @@
 //! The API over real sockets: what strangers may send, and what it costs.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod malformed;
 mod plain;

@@ -1,4 +1,5 @@
 //! The product as its users run it: the real binary, real sockets, real cgroups.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod client;
 mod cluster;

@@ -1,5 +1,5 @@
-//! `mesosd run`: runs a command on the cluster, or on one of its own that lives as long as the command,
-//! as a framework of the SDK; prints what it prints and ends as it ends.
+//! Shell: `mesosd run`: runs a command on the cluster, or on one of its own that lives as long as the
+//! command, as a framework of the SDK; prints what it prints and ends as it ends.
 //!
 //! | what | where |
 //! | --- | --- |
