@@ -47,6 +47,8 @@ pub struct Agent {
     pub(super) streams: BTreeMap<TaskKey, UpdateStream>,
     /// What goes on when a record is written.
     pub(super) pending: BTreeMap<CheckpointToken, Pending>,
+    /// What must be written before anything else: how this life treats the earlier one's records.
+    pub(super) first_record: Option<Record>,
     pub(super) gc: GarbageCollector,
     pub(super) counters: Counters,
     pub(super) exit: Option<Exit>,
@@ -105,6 +107,7 @@ impl Agent {
             containers: BTreeMap::new(),
             streams: BTreeMap::new(),
             pending: BTreeMap::new(),
+            first_record: None,
             gc: GarbageCollector::new(&config),
             counters: Counters::default(),
             exit: None,
@@ -268,6 +271,9 @@ impl Agent {
 
     /// Asks for a durable write.
     pub(super) fn checkpoint(&mut self, record: Record, then: Pending, effects: &mut Effects) {
+        if let Some(first) = self.first_record.take() {
+            self.checkpoint(first, Pending::Nothing, effects);
+        }
         self.next_token += 1;
         let token = CheckpointToken(self.next_token);
         self.pending.insert(token, then);

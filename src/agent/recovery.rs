@@ -15,12 +15,12 @@ use crate::resources::Resources;
 
 use super::checkpoint::{Checkpointed, Record};
 use super::core::Agent;
-use super::task::is_terminal;
 use super::update_stream::UpdateStream;
 
 impl Agent {
-    pub(super) fn recover(&mut self, checkpointed: Checkpointed, now: Now) {
+    pub(super) fn recover(&mut self, mut checkpointed: Checkpointed, now: Now) {
         self.counters.recovery_errors = checkpointed.errors;
+        checkpointed.restart();
         let Some(earlier) = checkpointed.agent else {
             return;
         };
@@ -28,8 +28,10 @@ impl Agent {
             tracing::info!(
                 "the agent's description has changed, it will register anew under another id"
             );
+            self.first_record = Some(Record::AgentRemoved);
             return;
         }
+        self.first_record = Some(Record::Restarted);
         Arc::make_mut(&mut self.info)
             .id
             .clone_from(&earlier.info.id);
@@ -46,11 +48,7 @@ impl Agent {
                     stream.push(uuid, status, true);
                 }
             }
-            // Without its end a task's story is over all the same: its executor is gone, and the
-            // master tells so when the agent comes back without it. Old states would contradict that.
-            if stream.latest().is_some_and(is_terminal) {
-                self.streams.insert(key, stream);
-            }
+            self.streams.insert(key, stream);
         }
         let Some(agent_id) = self.agent_id() else {
             return;

@@ -143,11 +143,6 @@ impl UpdateStream {
         self.retry = RETRY_MIN;
     }
 
-    /// The oldest update that the scheduler has not acknowledged.
-    pub(super) fn oldest(&self) -> Option<&Update> {
-        self.queue.front()
-    }
-
     /// The state after all updates.
     pub(super) fn latest(&self) -> Option<TaskState> {
         self.queue.back().map(|update| update.status.state())

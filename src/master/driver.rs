@@ -4,7 +4,7 @@
 //! Handle --mailbox--> loop { step(now, event) -> effects -> perform } --> sinks, registrar, timers
 //! ```
 //!
-//! Bounds: the mailbox holds [`MAILBOX_MAX`] commands and pushes back when full; a scheduler's, an
+//! Bounds: the mailbox holds `MAILBOX_MAX` commands and pushes back when full; a scheduler's, an
 //! agent's or a watcher's sink that is full ends that peer, and a metric counts it.
 
 use std::sync::Arc;

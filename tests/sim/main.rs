@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `SIM_SEED` | run this seed only, and print its trace |
 //! | `SIM_SEEDS` | how many seeds `seeds` runs (200) |
+//! | `SIM_TRACE` | lines of the trace that a failure prints (300) |
 //! | `SIM_STEPS` | happenings per seed before healing (10,000) |
 
 mod checkers;

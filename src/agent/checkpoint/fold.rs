@@ -84,6 +84,7 @@ impl Checkpointed {
                 });
             }
             Record::AgentRemoved => *self = Self::default(),
+            Record::Restarted => self.restart(),
             Record::Framework { info } => {
                 if let Some(id) = &info.id {
                     let id = FrameworkId::new(id.value.as_str());
@@ -191,6 +192,17 @@ impl Checkpointed {
         if crate::agent::is_terminal(status.state()) {
             self.tasks.remove(&key);
         }
+    }
+
+    /// A new life begins. Without its end a task's story is over all the same: its executor is gone, and
+    /// the master tells so when the agent comes back without it. Old states would contradict that.
+    pub fn restart(&mut self) {
+        self.updates.retain(|_, updates| {
+            let last = updates.queue.last();
+            last.is_some_and(|status| crate::agent::is_terminal(status.state()))
+        });
+        let updates = &self.updates;
+        self.tasks.retain(|key, _| updates.contains_key(key));
     }
 
     fn end_framework(&mut self, id: &FrameworkId) {

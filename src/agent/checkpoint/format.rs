@@ -99,6 +99,7 @@ fn to_wire(record: &Record) -> JournalRecord {
             epoch: *epoch,
         }),
         Record::AgentRemoved => wire::Record::AgentRemoved(wire::AgentRemoved {}),
+        Record::Restarted => wire::Record::Restarted(wire::Restarted {}),
         Record::Framework { info } => wire::Record::Framework(wire::Framework {
             info: (**info).clone(),
         }),
@@ -175,6 +176,7 @@ fn from_wire(message: JournalRecord) -> Option<Record> {
             epoch: agent.epoch,
         },
         wire::Record::AgentRemoved(_) => Record::AgentRemoved,
+        wire::Record::Restarted(_) => Record::Restarted,
         wire::Record::Framework(framework) => Record::Framework {
             info: Arc::new(framework.info),
         },

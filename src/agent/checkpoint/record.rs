@@ -23,6 +23,9 @@ pub enum Record {
     },
     /// The cluster has removed the agent: its id must not be used again.
     AgentRemoved,
+    /// A new life of the agent begins: no task of the earlier ones goes on. What their ended tasks still
+    /// have to report stays.
+    Restarted,
     /// A checkpointing framework has work here.
     Framework {
         /// With id.
@@ -106,6 +109,7 @@ impl Record {
         match self {
             Self::Agent { .. }
             | Self::AgentRemoved
+            | Self::Restarted
             | Self::Update { .. }
             | Self::Acknowledged { .. } => Durability::Power,
             Self::Framework { .. }

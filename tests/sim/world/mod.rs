@@ -31,7 +31,7 @@ mod master_node;
 type Time = u64;
 
 /// Lines of the trace that a failure prints.
-const TRACE_LINES: usize = 300;
+const TRACE_LINES: u64 = 300;
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap()
@@ -155,6 +155,7 @@ pub(crate) struct World {
     pub(crate) checkers: Checkers,
     bugs: PlantedBugs,
     trace: VecDeque<String>,
+    trace_lines: u64,
     pub(crate) steps: u64,
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
@@ -186,6 +187,7 @@ impl World {
             checkers: Checkers::default(),
             bugs,
             trace: VecDeque::new(),
+            trace_lines: crate::number("SIM_TRACE", TRACE_LINES),
             steps: 0,
             counts: BTreeMap::new(),
             options,
@@ -223,7 +225,7 @@ impl World {
     }
 
     fn note(&mut self, line: impl FnOnce() -> String) {
-        if self.trace.len() == TRACE_LINES {
+        if self.trace.len() as u64 == self.trace_lines {
             self.trace.pop_front();
         }
         let line = line();
