@@ -97,6 +97,9 @@ impl Master {
 
     /// Takes back all offers of an agent's resources.
     pub(super) fn rescind_offers_of(&mut self, step: &mut Step<'_>, agent_id: &AgentId) {
+        if planted!(self, SkipRescindOnAgentLoss) {
+            return;
+        }
         let Some(agent) = self.agents.get(agent_id) else {
             return;
         };
@@ -190,9 +193,7 @@ impl Master {
             return;
         }
         self.allocator.deactivate_agent(agent_id);
-        if !planted!(self, SkipRescindOnAgentLoss) {
-            self.rescind_offers_of(step, agent_id);
-        }
+        self.rescind_offers_of(step, agent_id);
         self.cancel_timer(step, TimerKey::Ping(agent_id.clone()));
         self.cancel_timer(step, TimerKey::Reregistration(agent_id.clone()));
         let Some(agent) = self.agent_mut(agent_id) else {

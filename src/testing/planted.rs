@@ -9,7 +9,7 @@ pub enum Bug {
     AcknowledgeBeforeRecorded,
     /// Master: keeps a task's resources allocated after its end.
     SkipRecoverOnTerminal,
-    /// Master: leaves the offers of a lost agent standing.
+    /// Master: leaves the offers of an agent standing that is lost, or not what it was.
     SkipRescindOnAgentLoss,
     /// Master: keeps an accepted offer, so that it can be accepted again.
     DoubleOffer,

@@ -104,6 +104,7 @@ fn seeds() {
         "broken link",
         "container crash",
         "doubled call",
+        "doubled launch",
         "failed checkpoint",
         "lost call",
         "master crash",

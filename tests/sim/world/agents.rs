@@ -55,6 +55,7 @@ impl World {
                 }
             }
             agent::Effect::ToExecutor { connection, event } => {
+                self.assert_written(index, connection, &event);
                 let node = &self.agents[index];
                 let id = node
                     .containers
@@ -124,6 +125,35 @@ impl World {
                 self.crash_agent(index);
             }
         }
+    }
+
+    /// An executor may forget an update once the agent's disk has it, or has the end of its task.
+    fn assert_written(&self, index: usize, connection: ConnectionId, event: &v1::executor::Event) {
+        let Some(acknowledged) = &event.acknowledged else {
+            return;
+        };
+        let node = &self.agents[index];
+        let mut containers = node.containers.values();
+        let container = containers.find(|container| container.connection == Some(connection));
+        let core = node.core.as_ref().expect("an agent that is up speaks");
+        let frameworks = core.snapshot(self.now()).frameworks;
+        let framework = container.and_then(|it| frameworks.get(&it.config.framework_id));
+        if !framework.is_some_and(|framework| framework.info.checkpoint()) {
+            return;
+        }
+        let written = node.disk.iter().rev().any(|record| match record {
+            agent::checkpoint::Record::Update { status, .. } => {
+                status.uuid() == acknowledged.uuid
+                    || (status.task_id == acknowledged.task_id
+                        && agent::is_terminal(status.state()))
+            }
+            _ => false,
+        });
+        assert!(
+            written,
+            "agent {index} acknowledges an update of task {} that it has not written down",
+            acknowledged.task_id.value
+        );
     }
 
     pub(super) fn write(

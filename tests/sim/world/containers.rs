@@ -194,6 +194,7 @@ impl World {
         let ends_as = container.tasks[&task].ends_as;
         let command = container.is_command();
         self.checkers.started(&framework, &task);
+        self.assert_not_overcommitted(index);
         self.count("task start");
         let becomes = |world: &mut Self, pause: Duration, state| {
             world.after(
@@ -206,6 +207,38 @@ impl World {
         }
         becomes(self, Duration::from_millis(2), TaskState::TaskRunning);
         becomes(self, Duration::from_millis(3) + lasts, ends_as);
+    }
+
+    /// Never does more run on an agent than it has. Frameworks that the master has removed count no more:
+    /// their resources are given away while their executors end.
+    fn assert_not_overcommitted(&self, index: usize) {
+        let Some(master) = &self.master.core else {
+            return;
+        };
+        let known = master.snapshot(self.now()).frameworks;
+        let millicpus = |resources: &[v1::Resource]| -> u64 {
+            let cpus = resources.iter().filter(|resource| resource.name == "cpus");
+            cpus.map(|cpus| (cpus.scalar.unwrap().value * 1_000.0).round() as u64)
+                .sum()
+        };
+        let node = &self.agents[index];
+        let containers = node.containers.values();
+        let mine =
+            containers.filter(|container| known.contains_key(&container.config.framework_id));
+        let running: u64 = mine
+            .flat_map(|container| container.tasks.values())
+            .filter(|run| !agent::is_terminal(run.state))
+            .map(|run| millicpus(&run.info.resources))
+            .sum();
+        let core = node
+            .core
+            .as_ref()
+            .expect("tasks start on agents that are up");
+        let total = millicpus(&core.snapshot(self.now()).info.resources);
+        assert!(
+            running <= total,
+            "agent {index} runs tasks of {running} millicpus and has {total}"
+        );
     }
 
     pub(super) fn task_becomes(

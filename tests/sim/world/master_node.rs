@@ -43,6 +43,14 @@ impl World {
                     connection,
                     message,
                 } => {
+                    if let link::from_master::Message::Registered(registered) = &*message {
+                        let id = AgentId::new(registered.agent_id.value.as_str());
+                        assert!(
+                            self.registry.agents.contains_key(&id),
+                            "agent {id} may use an id that the registry does not have"
+                        );
+                    }
+                    self.repeat_run(connection, &message);
                     if let Some(at) = self.arrival(connection, true) {
                         self.at(at, Happening::ToAgent(connection, *message));
                     }
@@ -78,6 +86,20 @@ impl World {
                 }
                 master::Effect::Publish(_) => {}
             }
+        }
+    }
+
+    /// A launch that arrives twice: whatever repeats it, the task must start once.
+    fn repeat_run(&mut self, connection: ConnectionId, message: &link::from_master::Message) {
+        use link::from_master::Message;
+        if !matches!(message, Message::RunTask(_) | Message::RunTaskGroup(_)) {
+            return;
+        }
+        if self.chance(self.options.duplication)
+            && let Some(at) = self.arrival(connection, true)
+        {
+            self.count("doubled launch");
+            self.at(at, Happening::ToAgent(connection, message.clone()));
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mesosd::agent::{self, Agent, AgentConfig, Ended, ExecutorCall};
 use mesosd::base::{
-    ConnectionId, ContainerId, FrameworkId, Instant, Now, RequestId, Rng, TaskId, Timestamp, Uuid,
+    AgentId, ConnectionId, ContainerId, Instant, Now, RequestId, Rng, TaskId, Timestamp, Uuid,
 };
 use mesosd::master::{self, Master, MasterConfig, SchedulerCall};
 use mesosd::proto::v1::TaskState;
