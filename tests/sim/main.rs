@@ -8,6 +8,8 @@
 //! | `SIM_TRACE` | lines of the trace that a failure prints (300) |
 //! | `SIM_STEPS` | happenings per seed before healing (10,000) |
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod checkers;
 mod containers;
 mod options;

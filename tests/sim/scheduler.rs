@@ -238,7 +238,6 @@ impl Scheduler {
                 offer_ids: vec![offer.id.clone()],
                 filters: refuse_seconds.map(|seconds| v1::Filters {
                     refuse_seconds: Some(seconds),
-                    ..v1::Filters::default()
                 }),
             })
         };
@@ -319,9 +318,8 @@ impl Scheduler {
                 launch: Some(v1::offer::operation::Launch { task_infos: tasks }),
                 ..v1::offer::Operation::default()
             }],
-            filters: self.rng.chance(1, 2).then(|| v1::Filters {
+            filters: self.rng.chance(1, 2).then_some(v1::Filters {
                 refuse_seconds: Some(0.5),
-                ..v1::Filters::default()
             }),
         })
     }
@@ -428,7 +426,7 @@ impl Scheduler {
                 value: id.to_string(),
             },
             agent_id: self.rng.chance(1, 2).then(|| view.agent_id.clone()),
-            kill_policy: self.rng.chance(1, 2).then(|| v1::KillPolicy {
+            kill_policy: self.rng.chance(1, 2).then_some(v1::KillPolicy {
                 grace_period: Some(v1::DurationInfo {
                     nanoseconds: 1_000_000_000,
                 }),

@@ -3,7 +3,7 @@
 //! `MASTER_SEED` runs one history alone.
 
 use super::*;
-use crate::base::{Rng, TaskId};
+use crate::base::Rng;
 
 const HOSTS: [&str; 3] = ["a", "b", "c"];
 const STEPS: usize = 1500;

@@ -45,7 +45,7 @@ impl World {
                 if self.agents[index].link == Some(connection)
                     && let Some(at) = self.arrival(connection, false)
                 {
-                    self.at(at, Happening::ToMaster(connection, *message));
+                    self.at(at, Happening::ToMaster(connection, message));
                 }
             }
             agent::Effect::CloseMaster { connection } => {
@@ -211,10 +211,10 @@ impl World {
         connection
     }
 
-    pub(super) fn to_agent(
+    pub(super) fn agent_hears(
         &mut self,
         connection: ConnectionId,
-        message: link::from_master::Message,
+        message: Box<link::from_master::Message>,
     ) {
         let Some(link) = self.links.get(&connection).filter(|link| link.up) else {
             return;
@@ -223,7 +223,6 @@ impl World {
             return;
         };
         if self.agents[index].link == Some(connection) {
-            let message = Box::new(message);
             self.step_agent(
                 index,
                 agent::Event::MasterMessage {

@@ -23,7 +23,11 @@ impl World {
         });
     }
 
-    pub(super) fn to_scheduler(&mut self, connection: ConnectionId, event: &v1::scheduler::Event) {
+    pub(super) fn scheduler_hears(
+        &mut self,
+        connection: ConnectionId,
+        event: &v1::scheduler::Event,
+    ) {
         let Some(link) = self.links.get(&connection).filter(|link| link.up) else {
             return;
         };

@@ -52,7 +52,7 @@ impl World {
                     }
                     self.repeat_run(connection, &message);
                     if let Some(at) = self.arrival(connection, true) {
-                        self.at(at, Happening::ToAgent(connection, *message));
+                        self.at(at, Happening::ToAgent(connection, message));
                     }
                 }
                 master::Effect::CloseScheduler { connection } => {
@@ -99,7 +99,10 @@ impl World {
             && let Some(at) = self.arrival(connection, true)
         {
             self.count("doubled launch");
-            self.at(at, Happening::ToAgent(connection, message.clone()));
+            self.at(
+                at,
+                Happening::ToAgent(connection, Box::new(message.clone())),
+            );
         }
     }
 

@@ -56,9 +56,9 @@ enum Happening {
     /// An agent's driver tries to reach the master.
     AgentConnects(usize, u32),
     /// A message of a link arrives at an agent.
-    ToAgent(ConnectionId, link::from_master::Message),
+    ToAgent(ConnectionId, Box<link::from_master::Message>),
     /// A message of a link arrives at the master.
-    ToMaster(ConnectionId, link::from_agent::Message),
+    ToMaster(ConnectionId, Box<link::from_agent::Message>),
     /// An event arrives at a framework.
     ToScheduler(ConnectionId, Box<v1::scheduler::Event>),
     /// One side of a link learns that it is gone.
@@ -441,16 +441,16 @@ impl World {
                 self.write(index, incarnation, token, record);
             }
             Happening::AgentConnects(index, incarnation) => self.agent_connects(index, incarnation),
-            Happening::ToAgent(connection, message) => self.to_agent(connection, message),
+            Happening::ToAgent(connection, message) => self.agent_hears(connection, message),
             Happening::ToMaster(connection, message) => {
                 if self.links.get(&connection).is_some_and(|link| link.up) {
                     self.step_master(master::Event::AgentMessage {
                         connection,
-                        message: Box::new(message),
+                        message,
                     });
                 }
             }
-            Happening::ToScheduler(connection, event) => self.to_scheduler(connection, &event),
+            Happening::ToScheduler(connection, event) => self.scheduler_hears(connection, &event),
             Happening::MasterLosesAgent(connection) => {
                 self.step_master(master::Event::AgentDisconnected { connection });
             }
