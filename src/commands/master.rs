@@ -128,6 +128,7 @@ fn config(flags: &ClusterFlags, place: &Place) -> MasterConfig {
     config.completed_frameworks_max = flags.max_completed_frameworks as usize;
     config.completed_tasks_max = flags.max_completed_tasks_per_framework as usize;
     config.unreachable_tasks_max = flags.max_unreachable_tasks_per_framework as usize;
+    config.watchers_max = flags.max_operator_event_stream_subscribers.get() as usize;
     config.root_submissions = flags.root_submissions;
     config.allocator = AllocatorConfig {
         seed,

@@ -30,6 +30,8 @@ pub struct MasterConfig {
     pub completed_tasks_max: usize,
     /// `--max_unreachable_tasks_per_framework`.
     pub unreachable_tasks_max: usize,
+    /// `--max_operator_event_stream_subscribers`: the oldest stream is closed for one more.
+    pub watchers_max: usize,
     /// `--root_submissions`: whether frameworks and tasks may run as root.
     pub root_submissions: bool,
     /// Bugs to plant, so that tests can prove that they would be caught.
@@ -58,6 +60,7 @@ impl MasterConfig {
             completed_frameworks_max: 50,
             completed_tasks_max: 1000,
             unreachable_tasks_max: 1000,
+            watchers_max: 1000,
             root_submissions: true,
             #[cfg(feature = "testing")]
             planted: crate::testing::planted::PlantedBugs::default(),

@@ -311,11 +311,12 @@ pub async fn start(
     let (mailbox, commands) = mailbox("master", MAILBOX_MAX, metrics);
     let (ends, ended) = mpsc::unbounded_channel();
     let mut effects = Effects::new();
+    let watchers_max = config.watchers_max;
     let core = Master::new(config, recovered.registry, SystemClock.now(), &mut effects);
     let driver = Driver {
         core,
         effects,
-        peers: Peers::new(recovered.registrar, metrics),
+        peers: Peers::new(recovered.registrar, watchers_max, metrics),
         timers: TimerTable::new(),
         commands,
         ended,

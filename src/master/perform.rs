@@ -18,15 +18,14 @@ use super::event::Event;
 use super::snapshot::Snapshot;
 use super::timer::TimerKey;
 
-/// Operator streams at once (`--max_operator_event_stream_subscribers`); the oldest makes room.
-const WATCHERS_MAX: usize = 1000;
-
 /// Everybody that the core's effects reach.
 pub(super) struct Peers {
     registrar: Registrar<Token>,
     schedulers: BTreeMap<ConnectionId, mpsc::Sender<v1::scheduler::Event>>,
     agents: BTreeMap<ConnectionId, mpsc::Sender<link::FromMaster>>,
     watchers: VecDeque<mpsc::Sender<Arc<v1::master::Event>>>,
+    /// The oldest of more watchers makes room.
+    watchers_max: usize,
     replies: BTreeMap<RequestId, oneshot::Sender<Result<Reply, CallError>>>,
     ended: VecDeque<Event>,
     schedulers_full: Counter,
@@ -35,7 +34,7 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) fn new(registrar: Registrar<Token>, metrics: &Metrics) -> Self {
+    pub(super) fn new(registrar: Registrar<Token>, watchers_max: usize, metrics: &Metrics) -> Self {
         let full = |name: &str| {
             metrics.counter(
                 &format!("queues/{name}/full"),
@@ -47,6 +46,7 @@ impl Peers {
             schedulers: BTreeMap::new(),
             agents: BTreeMap::new(),
             watchers: VecDeque::new(),
+            watchers_max,
             replies: BTreeMap::new(),
             ended: VecDeque::new(),
             schedulers_full: full("master_to_scheduler"),
@@ -72,7 +72,9 @@ impl Peers {
     }
 
     pub(super) fn add_watcher(&mut self, sink: mpsc::Sender<Arc<v1::master::Event>>) {
-        while self.watchers.len() >= WATCHERS_MAX {
+        // Those who have gone make room first.
+        self.watchers.retain(|watcher| !watcher.is_closed());
+        while self.watchers.len() >= self.watchers_max {
             self.watchers.pop_front();
         }
         self.watchers.push_back(sink);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use mesosd::proto::v1;
 use mesosd::proto::v1::master::operator_service_client::OperatorServiceClient;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use v1::master::{Call, Response, call};
 
 /// One call to a master.
@@ -14,11 +14,21 @@ pub(crate) fn ask(address: SocketAddr, call: Call) -> Result<Response, tonic::St
         .build()
         .unwrap()
         .block_on(async {
-            let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-            let channel = endpoint.connect().await.unwrap();
-            let mut client = OperatorServiceClient::new(channel);
+            let mut client = OperatorServiceClient::new(connect(address).await);
             client.call(call).await.map(tonic::Response::into_inner)
         })
+}
+
+/// A stream of what happens in the cluster.
+pub(crate) async fn watch(address: SocketAddr) -> tonic::Streaming<v1::master::Event> {
+    let mut client = OperatorServiceClient::new(connect(address).await);
+    let reply = client.subscribe(of_type(call::Type::Subscribe)).await;
+    reply.unwrap().into_inner()
+}
+
+async fn connect(address: SocketAddr) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    endpoint.connect().await.unwrap()
 }
 
 /// A call without a body.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mesosd::proto::v1;
 use v1::master::call;
 
-use crate::api::{ask, of_type};
+use crate::api::{ask, of_type, watch};
 use crate::binary::{Daemon, Folder, command, master, mesosd, text, until, unused};
 
 #[test]
@@ -247,6 +247,30 @@ fn the_level_of_the_log_is_switched_while_it_runs() {
         error.message(),
         "set_logging_level.level: 9 is not a level; 0 to 3 are"
     );
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn the_oldest_stream_of_events_makes_room() {
+    let dir = Folder::new();
+    let mut daemon = master(&dir, &["--max_operator_event_stream_subscribers=1"]);
+    let address = daemon.address();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut first = watch(address).await;
+        assert!(first.message().await.unwrap().is_some(), "it is subscribed");
+        let mut second = watch(address).await;
+        assert!(second.message().await.unwrap().is_some());
+        while let Ok(Some(_)) = first.message().await {}
+        let more = tokio::time::timeout(Duration::from_millis(100), second.message()).await;
+        assert!(
+            !matches!(more, Ok(Ok(None) | Err(_))),
+            "the second one stays"
+        );
+    });
     assert_eq!(daemon.stop(), Some(0));
 }
 

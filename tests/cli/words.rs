@@ -46,6 +46,27 @@ fn the_version_names_the_commit() {
 }
 
 #[test]
+fn an_archive_of_the_repository_names_its_commit() {
+    let git = |words: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).args(words);
+        command
+            .output()
+            .ok()
+            .filter(|output| output.status.success())
+    };
+    let checkout = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".git");
+    if !checkout.exists() {
+        mesosd::testing::skip("words: archive", "not a git checkout");
+        return;
+    }
+    let head = git(&["rev-parse", "HEAD"]).unwrap();
+    let archive = git(&["archive", "--format=tar", "HEAD", ".commit"]).unwrap();
+    let archive = String::from_utf8_lossy(&archive.stdout);
+    assert!(archive.contains(text(&head.stdout).trim()), "{archive}");
+}
+
+#[test]
 fn help_is_complete() {
     let help = text(&mesosd(&["--help"]).stdout);
     for wanted in [

@@ -18,7 +18,12 @@ struct Scene {
 
 impl Scene {
     fn start() -> Self {
-        let cluster = Cluster::start(2, "cpus:2;mem:512;disk:1024;ports:[31000-31009]");
+        let cluster = Cluster::with_flags(
+            2,
+            "cpus:2;mem:512;disk:1024;ports:[31000-31009]",
+            &["--cluster=west"],
+            &[],
+        );
         let line = "echo begin; cat /dev/zero | head -c 2000000 | tr '\\0' 'x' > large; \
                     while true; do echo more; sleep 0.05; done";
         let run = cluster
@@ -119,6 +124,7 @@ fn tables(scene: &Scene) {
     assert!(words[8].ends_with('s'), "a relative time: {row}");
     let state = scene.text(&["state"]);
     for line in [
+        "cluster     west",
         "agents      2 of 2 active",
         "cpus        1 of 4 used",
         "tasks       2 running",
@@ -151,7 +157,7 @@ fn stable_keys(scene: &Scene) {
     assert_eq!(keys(&state), "agents frameworks master tasks");
     assert_eq!(
         keys(&state["master"]),
-        "address elected hostname id started version"
+        "address cluster elected hostname id started version"
     );
     assert_eq!(state["master"]["address"], scene.cluster.address());
     let file = first(&["ls", "web-1"]);

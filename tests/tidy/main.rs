@@ -205,6 +205,43 @@ fn wire_in_service(sources: &[Source]) -> Vec<String> {
 }
 
 #[test]
+fn every_flag_has_an_effect() {
+    report(flags_without_effect(&read_all(&["src"])));
+}
+
+/// Fields of the flags' structs that nothing reads, but for those that say so in their help.
+fn flags_without_effect(sources: &[Source]) -> Vec<String> {
+    let honest = [
+        "CompatibilityFlags",
+        "AccessFlags",
+        "SecretFlags",
+        "SourceFlags",
+    ];
+    let mut wrong = Vec::new();
+    for file in sources.iter().filter(|s| s.path.starts_with("src/flags/")) {
+        let mut known = false;
+        for (number, line) in file.product.lines().enumerate() {
+            if let Some(name) = line.strip_prefix("pub struct ") {
+                let name = name.trim_end_matches(" {");
+                known = name.ends_with("Flags") && !honest.iter().any(|end| name.ends_with(end));
+            }
+            let field = line.strip_prefix("    pub ").filter(|_| known);
+            let Some((name, kind)) = field.and_then(|field| field.split_once(": ")) else {
+                continue;
+            };
+            let read = format!(".{name}");
+            let reads = |source: &Source| places(&source.product, &[&read]).next().is_some();
+            let is_read = sources.iter().any(reads);
+            if !is_read && !kind.ends_with("Flags,") {
+                let at = number + 1;
+                wrong.push(format!("{}:{at}: nothing reads {name}", file.path));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
 fn every_counter_is_counted() {
     report(uncounted(&read_all(&["src"])));
 }
@@ -441,6 +478,20 @@ fn planted_flaws_are_found() {
     assert_eq!(
         uncounted(&counters),
         ["src/m/metrics.rs:4: nothing counts b"]
+    );
+    let flags = [
+        Source::new(
+            "src/flags/x.rs",
+            "//! x\npub struct XFlags {\n    pub read: u64,\n    pub port: u64,\n}",
+        ),
+        Source::new(
+            "src/y.rs",
+            "//! x\nfn f() { g(flags.read, flags.ports) } // .port",
+        ),
+    ];
+    assert_eq!(
+        flags_without_effect(&flags),
+        ["src/flags/x.rs:4: nothing reads port"]
     );
     let service = [Source::new(
         "src/api/service/x.rs",

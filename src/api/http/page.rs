@@ -8,7 +8,10 @@ use crate::{agent, master};
 /// A master's page.
 pub(super) fn master(snapshot: &master::Snapshot, daemon: &Daemon) -> String {
     let tasks = snapshot.tasks().count();
+    let cluster = daemon.flags.iter().find(|flag| flag.name == "cluster");
+    let cluster = cluster.and_then(|flag| flag.value.clone());
     let rows = [
+        ("cluster", cluster.unwrap_or_default()),
         ("master", snapshot.master.id.clone()),
         (
             "up since",
@@ -66,7 +69,8 @@ fn page(role: &str, daemon: &Daemon, rows: &[(&str, String)]) -> String {
          <h1>mesosd {role}</h1><table>\n"
     );
     let version = ("version", daemon.version.version.clone());
-    for (name, value) in rows.iter().chain([&version]) {
+    let told = |row: &&(&str, String)| !row.1.is_empty();
+    for (name, value) in rows.iter().chain([&version]).filter(told) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "<tr><td>{name}<td>{}", escaped(value));
     }

@@ -21,13 +21,27 @@ pub(super) async fn show(session: &mut Session, output: &mut Output) -> Result<(
         field: "get_master",
     })?;
     let state = tasks::fetch(session).await?;
+    let cluster = cluster(session).await?;
     match output.format() {
-        Format::Json => output.json(&json(&master, &state)),
-        Format::Text => text(output, &master, &state),
+        Format::Json => output.json(&json(cluster.as_ref(), &master, &state)),
+        Format::Text => {
+            if let Some(name) = cluster {
+                output.line(&format!("cluster     {name}"))?;
+            }
+            text(output, &master, &state)
+        }
     }
 }
 
-fn json(master: &GetMaster, state: &GetState) -> serde_json::Value {
+/// The name that `--cluster` gave to the cluster.
+async fn cluster(session: &mut Session) -> Result<Option<String>, ClientError> {
+    let answer = session.ask(v1::master::call::Type::GetFlags).await?;
+    let flags = answer.get_flags.unwrap_or_default().flags;
+    let name = flags.into_iter().find(|flag| flag.name == "cluster");
+    Ok(name.and_then(|flag| flag.value))
+}
+
+fn json(cluster: Option<&String>, master: &GetMaster, state: &GetState) -> serde_json::Value {
     let info = master.master_info.as_ref();
     let agents: Vec<_> = state
         .get_agents
@@ -50,6 +64,7 @@ fn json(master: &GetMaster, state: &GetState) -> serde_json::Value {
         .collect();
     json!({
         "master": {
+            "cluster": cluster,
             "id": info.map(|info| &info.id),
             "hostname": info.and_then(|info| info.hostname.as_ref()),
             "address": info.map(address),
