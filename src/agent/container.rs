@@ -50,6 +50,8 @@ pub enum ContainerKind {
     CommandTask(Arc<v1::TaskInfo>),
     /// An executor that the framework brought.
     Executor(Arc<v1::ExecutorInfo>),
+    /// The built-in default executor, for task groups.
+    TaskGroups(Arc<v1::ExecutorInfo>),
 }
 
 /// How a container ended.

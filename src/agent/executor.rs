@@ -105,8 +105,8 @@ pub struct Executor {
     pub ending: Option<Ending>,
     /// What the containerizer was last told that the container may use.
     pub told: Resources,
-    /// A failure report of its task that waits for the limit that may explain it.
-    pub held: Option<Held>,
+    /// Failure reports of its tasks that wait for the limit that may explain them, one per task.
+    pub held: Vec<Held>,
 }
 
 /// A terminal update that is not yet believed: a task killed by the kernel for its memory looks like
@@ -133,6 +133,12 @@ pub enum Ending {
 }
 
 impl Executor {
+    /// True for the executors that the agent brings itself, which say plainly how a process ended.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        self.command_executor || self.info.r#type() == v1::executor_info::Type::Default
+    }
+
     /// Changes the status along the table.
     pub(super) fn advance(&mut self, next: ExecutorStatus) {
         assert!(

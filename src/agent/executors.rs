@@ -246,7 +246,7 @@ impl Agent {
         let Some(executor) = self.executor_mut(&key) else {
             return;
         };
-        let held = executor.held.take();
+        let held = std::mem::take(&mut executor.held);
         let connection = executor.connection.take();
         let launched = executor.pid.is_some() || executor.status != ExecutorStatus::Registering;
         executor.advance(ExecutorStatus::Terminated);
@@ -266,8 +266,10 @@ impl Agent {
         if !launched {
             self.counters.container_launch_errors += 1;
         }
-        if let Some(held) = held.filter(|_| ended.reason.is_none()) {
-            self.take_held(now, &key, held, effects);
+        if ended.reason.is_none() {
+            for held in held {
+                self.take_held(now, &key, held, effects);
+            }
         }
         if ending != Some(Ending::FrameworkRemoved) {
             let report = last_word(&ended, ending, launched);

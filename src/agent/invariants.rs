@@ -69,7 +69,7 @@ impl Agent {
         }
         assert!(
             executor.status != ExecutorStatus::Terminated
-                || executor.held.is_none() && executor.live_tasks().next().is_none(),
+                || executor.held.is_empty() && executor.live_tasks().next().is_none(),
             "executor {id} is over but a task of it is not"
         );
         for (task_id, task) in &executor.tasks {

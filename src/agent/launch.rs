@@ -184,12 +184,6 @@ impl Agent {
         info: &v1::ExecutorInfo,
         command_executor: bool,
     ) -> Option<(Reason, &'static str)> {
-        if info.r#type() == v1::executor_info::Type::Default {
-            return Some((
-                Reason::TaskGroupInvalid,
-                "the built-in default executor is not there yet: give an executor of type CUSTOM",
-            ));
-        }
         if Resources::from_proto(&info.resources).is_err() {
             return Some((Reason::TaskInvalid, "executor.resources: cannot be read"));
         }
@@ -310,7 +304,7 @@ impl Agent {
             completed_tasks: imbl::Vector::new(),
             delivered: false,
             ending: None,
-            held: None,
+            held: Vec::new(),
         };
         framework
             .executors
@@ -389,12 +383,13 @@ impl Agent {
         let executor = &framework.executors[&key.1];
         let first = executor.queued_tasks().next().map(|(_, task)| &task.info);
         let command_task = first.filter(|_| executor.command_executor);
+        let info = Arc::clone(&executor.info);
         let (kind, command) = match command_task {
             Some(task) => (ContainerKind::CommandTask(Arc::clone(task)), &task.command),
-            None => (
-                ContainerKind::Executor(Arc::clone(&executor.info)),
-                &executor.info.command,
-            ),
+            None if info.r#type() == v1::executor_info::Type::Default => {
+                (ContainerKind::TaskGroups(info), &executor.info.command)
+            }
+            None => (ContainerKind::Executor(info), &executor.info.command),
         };
         let command = command.clone().unwrap_or_default();
         let user = self

@@ -82,19 +82,22 @@ impl Agent {
             self.acknowledge_executor(executor_key, &key.1, uuid, effects);
             return Ok(());
         }
-        if executor.held.as_ref().is_some_and(|held| held.uuid == uuid) {
+        let told = |held: &Held| held.status.task_id.value == key.1.as_str();
+        if executor.held.iter().any(told) {
             return Ok(());
         }
-        let hold = executor.command_executor
+        let hold = executor.is_built_in()
             && executor.status != ExecutorStatus::Terminated
             && looks_killed(&status);
         self.counters.valid_status_updates += 1;
         if hold {
             let executor = self.executor_mut(executor_key).expect("found above");
-            executor.held = Some(Held { uuid, status });
-            let container_id = executor.container_id.clone();
-            let at = now.mono.after(LIMITATION_GRACE);
-            effects.set_timer(TimerKey::LimitationGrace(container_id), at);
+            executor.held.push(Held { uuid, status });
+            if executor.held.len() == 1 {
+                let container_id = executor.container_id.clone();
+                let at = now.mono.after(LIMITATION_GRACE);
+                effects.set_timer(TimerKey::LimitationGrace(container_id), at);
+            }
             return Ok(());
         }
         self.take_update(now, &key, Some(&executor_key.1), uuid, status, effects);
@@ -126,7 +129,7 @@ impl Agent {
         )))
     }
 
-    /// A held report was not explained by a limit: it stands as it is.
+    /// Held reports were not explained by a limit: they stand as they are.
     pub(super) fn release_held(
         &mut self,
         now: Now,
@@ -138,8 +141,8 @@ impl Agent {
         };
         let held = self
             .executor_mut(&executor_key)
-            .and_then(|executor| executor.held.take());
-        if let Some(held) = held {
+            .map(|executor| std::mem::take(&mut executor.held));
+        for held in held.unwrap_or_default() {
             self.take_held(now, &executor_key, held, effects);
         }
     }
@@ -274,7 +277,14 @@ impl Agent {
         status.executor_id = Some(executor_id.into());
         if let Some(executor) = self.executor(&(key.0.clone(), executor_id.clone())) {
             let container = status.container_status.get_or_insert_default();
-            container.container_id = Some((&executor.container_id).into());
+            let nested = container
+                .container_id
+                .as_ref()
+                .and_then(|id| id.parent.as_ref())
+                .is_some_and(|parent| parent.value == executor.container_id.as_str());
+            if !nested {
+                container.container_id = Some((&executor.container_id).into());
+            }
             container.executor_pid = executor.pid;
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::containers::{NativeContainers, ProcessFetcher, news};
+use super::containers::{NativeContainers, ProcessFetcher, millis, news};
 use super::daemon::{DaemonError, Serve, Surroundings, usable};
 use super::network::{Listening, Network, Place};
 use super::runtime_dir::RuntimeDir;
@@ -17,6 +17,7 @@ use crate::api::server::{Limits, serve};
 use crate::api::service::agent::Statistics;
 use crate::api::service::daemon::Daemon;
 use crate::containerizer::isolators::{self, Settings};
+use crate::containerizer::plan::GroupsPlan;
 use crate::containerizer::{Containerizer, ContainerizerConfig, LauncherChoice};
 use crate::flags::{
     AgentFlags, CgroupFlags, ContainerFlags, ExecutorFlags, FetcherFlags, FlagError, LauncherKind,
@@ -234,7 +235,13 @@ fn containerizer_config(settings: &AgentSettings, runtime_dir: PathBuf) -> Conta
         frameworks_home: (!home.is_empty()).then(|| home.into()),
         stall_timeout: settings.fetcher.fetcher_stall_timeout,
     };
+    let groups = GroupsPlan {
+        frameworks_home: fetcher.frameworks_home.clone(),
+        stall_timeout_ms: millis(fetcher.stall_timeout),
+        environment: crate::fetcher::environment(),
+    };
     let mut config = ContainerizerConfig::new(runtime_dir, Arc::new(fetcher));
+    config.groups = groups;
     config.launcher = match settings.containers.launcher {
         None => LauncherChoice::Auto,
         Some(LauncherKind::Linux) => LauncherChoice::Linux,

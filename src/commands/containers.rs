@@ -76,6 +76,11 @@ pub(super) fn news(
     receiver
 }
 
+/// A time in whole milliseconds.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Fetches with `mesosd fetch` processes.
 #[derive(Debug)]
 pub(super) struct ProcessFetcher {
@@ -89,7 +94,7 @@ impl Fetcher for ProcessFetcher {
             sandbox: request.sandbox,
             items: request.uris.iter().map(FetchItem::from).collect(),
             frameworks_home: self.frameworks_home.clone(),
-            stall_timeout_ms: u64::try_from(self.stall_timeout.as_millis()).unwrap_or(u64::MAX),
+            stall_timeout_ms: millis(self.stall_timeout),
             limits: FetchLimits::default(),
         };
         let user = request.user.map(|user| FetchUser {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::Fetcher;
+use super::plan::GroupsPlan;
 
 /// Which launcher is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct ContainerizerConfig {
     pub program: PathBuf,
     /// Brings files into sandboxes.
     pub fetcher: Arc<dyn Fetcher>,
+    /// How default executors bring the files of their tasks.
+    pub groups: GroupsPlan,
 }
 
 /// Enough for thread-rich services, far below the kernel's 32768 or 4194304.
@@ -64,6 +67,7 @@ impl ContainerizerConfig {
             destroy_timeout: Duration::from_secs(60),
             program: "/proc/self/exe".into(),
             fetcher,
+            groups: GroupsPlan::default(),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::plan::{LaunchPlan, LauncherKind};
 use super::sandbox::{self, Output};
 use super::status::{self, ProcessRecord};
 use super::{planning, user};
-use crate::agent::ContainerConfig;
+use crate::agent::{ContainerConfig, ContainerKind};
 
 /// What all launches share.
 #[derive(Debug)]
@@ -49,9 +49,12 @@ impl Engine {
             None => None,
         };
         let runtime = self.containers().join(config.container_id.as_str());
-        let socket = &self.config.executor_socket;
-        let plan = planning::plan(config, self.launcher, &runtime, socket, planned_user)?;
-        let output = sandbox::create(&config.sandbox, plan.user.as_ref())?;
+        let plan = planning::plan(config, &self.config, self.launcher, &runtime, planned_user)?;
+        let output = match config.kind {
+            // Its tasks have sandboxes of their own below this one, where nobody else may write.
+            ContainerKind::TaskGroups(_) => sandbox::create_shared(&config.sandbox)?,
+            _ => sandbox::create(&config.sandbox, plan.user.as_ref())?,
+        };
         sandbox::link_latest(&config.sandbox)?;
         // The record of the container comes before what it would be needed for.
         if let Err(cause) = DirBuilder::new().mode(0o700).create(&runtime) {

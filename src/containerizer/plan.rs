@@ -117,9 +117,9 @@ pub struct ExecutorPlan {
     pub socket: PathBuf,
     /// Framework of the task.
     pub framework_id: String,
-    /// Executor id; equals the task id.
+    /// Executor id; equals the task id in the command executor.
     pub executor_id: String,
-    /// The task.
+    /// The task; empty for the default executor.
     pub task_id: String,
     /// Time between SIGTERM and SIGKILL when the task has no kill policy, in milliseconds.
     pub shutdown_grace_ms: u64,
@@ -127,6 +127,20 @@ pub struct ExecutorPlan {
     pub checkpoint: bool,
     /// How long to wait for a lost agent when checkpointing, in milliseconds.
     pub recovery_timeout_ms: u64,
+    /// `Some`: the default executor, which runs task groups; `None`: the command executor.
+    #[serde(default)]
+    pub groups: Option<GroupsPlan>,
+}
+
+/// What the default executor needs to bring the files of its tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupsPlan {
+    /// Where relative paths begin (`--frameworks_home`).
+    pub frameworks_home: Option<PathBuf>,
+    /// Longest time without a byte, in milliseconds (`--fetcher_stall_timeout`).
+    pub stall_timeout_ms: u64,
+    /// Variables for the fetcher, such as those of proxies.
+    pub environment: Vec<(String, String)>,
 }
 
 /// Everything about one launch.
@@ -160,7 +174,7 @@ pub struct LaunchPlan {
     pub memory_limit: Option<u64>,
     /// The launcher.
     pub launcher: LauncherKind,
-    /// `Some`: the supervisor is the built-in command executor; `None`: the command is an executor.
+    /// `Some`: the supervisor is a built-in executor; `None`: the command is an executor.
     pub executor: Option<ExecutorPlan>,
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::config::ContainerizerConfig;
 use super::error::LaunchError;
 use super::plan::{
     ExecutorPlan, LaunchPlan, LauncherKind, Namespaces, PlannedCommand, PlannedUser,
@@ -24,9 +25,9 @@ fn refused(message: impl Into<String>) -> LaunchError {
 /// The plan before the isolators contribute to it.
 pub(super) fn plan(
     config: &ContainerConfig,
+    settings: &ContainerizerConfig,
     launcher: LauncherKind,
     runtime: &Path,
-    socket: &Path,
     user: Option<PlannedUser>,
 ) -> Result<LaunchPlan, LaunchError> {
     let mut namespaces = Namespaces::default();
@@ -46,8 +47,11 @@ pub(super) fn plan(
         container_id: config.container_id.to_string(),
         runtime: runtime.to_owned(),
         sandbox: config.sandbox.clone(),
-        command: command(&config.command)?,
-        environment: environment(config)?,
+        command: match config.kind {
+            ContainerKind::TaskGroups(_) => PlannedCommand::default(),
+            _ => command(&config.command)?,
+        },
+        environment: environment(&config.environment, &config.command)?,
         user,
         umask: UMASK,
         rlimits: Vec::new(),
@@ -57,12 +61,12 @@ pub(super) fn plan(
         oom_score_adj: None,
         memory_limit: None,
         launcher,
-        executor: executor(config, socket),
+        executor: executor(config, settings),
     })
 }
 
 /// What a container may not ask for here.
-fn check(info: &v1::ContainerInfo) -> Result<(), LaunchError> {
+pub(super) fn check(info: &v1::ContainerInfo) -> Result<(), LaunchError> {
     let linux = info.linux_info.as_ref();
     let unsupported = [
         (
@@ -102,7 +106,7 @@ fn check(info: &v1::ContainerInfo) -> Result<(), LaunchError> {
     }
 }
 
-fn command(info: &v1::CommandInfo) -> Result<PlannedCommand, LaunchError> {
+pub(super) fn command(info: &v1::CommandInfo) -> Result<PlannedCommand, LaunchError> {
     let shell = info.shell.unwrap_or(true);
     let Some(value) = info.value.clone() else {
         return Err(refused(if shell {
@@ -119,9 +123,12 @@ fn command(info: &v1::CommandInfo) -> Result<PlannedCommand, LaunchError> {
 }
 
 /// The executor's variables, then the command's own on top; a later one replaces an earlier one.
-fn environment(config: &ContainerConfig) -> Result<Vec<(String, String)>, LaunchError> {
-    let mut all = config.environment.clone();
-    let own = config.command.environment.iter();
+pub(super) fn environment(
+    given: &[(String, String)],
+    command: &v1::CommandInfo,
+) -> Result<Vec<(String, String)>, LaunchError> {
+    let mut all = given.to_vec();
+    let own = command.environment.iter();
     for variable in own.flat_map(|environment| &environment.variables) {
         if variable.r#type() == variable::Type::Secret || variable.secret.is_some() {
             return Err(refused(format!(
@@ -139,18 +146,21 @@ fn environment(config: &ContainerConfig) -> Result<Vec<(String, String)>, Launch
     Ok(all)
 }
 
-fn executor(config: &ContainerConfig, socket: &Path) -> Option<ExecutorPlan> {
-    let ContainerKind::CommandTask(task) = &config.kind else {
-        return None;
+fn executor(config: &ContainerConfig, settings: &ContainerizerConfig) -> Option<ExecutorPlan> {
+    let (task_id, groups) = match &config.kind {
+        ContainerKind::CommandTask(task) => (task.task_id.value.clone(), None),
+        ContainerKind::TaskGroups(_) => (String::new(), Some(settings.groups.clone())),
+        ContainerKind::Executor(_) => return None,
     };
     let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Some(ExecutorPlan {
-        socket: socket.to_owned(),
+        socket: settings.executor_socket.clone(),
         framework_id: config.framework_id.to_string(),
         executor_id: config.executor_id.to_string(),
-        task_id: task.task_id.value.clone(),
+        task_id,
         shutdown_grace_ms: millis(config.shutdown_grace),
         checkpoint: config.checkpoint,
         recovery_timeout_ms: millis(config.recovery_timeout),
+        groups,
     })
 }

@@ -9,6 +9,8 @@ use super::plan::PlannedUser;
 
 /// Mode of a sandbox: its user and group only.
 const SANDBOX_MODE: u32 = 0o750;
+/// Mode of the folders that hold sandboxes of several users.
+pub(super) const SHARED_MODE: u32 = 0o711;
 /// Mode of `stdout` and `stderr`.
 const OUTPUT_MODE: u32 = 0o644;
 
@@ -22,9 +24,11 @@ pub struct SandboxError {
 
 /// The open output files of a container.
 #[derive(Debug)]
-pub(super) struct Output {
-    pub(super) stdout: File,
-    pub(super) stderr: File,
+pub struct Output {
+    /// Appends to the file of that name.
+    pub stdout: File,
+    /// As well.
+    pub stderr: File,
 }
 
 /// Makes the sandbox, which must not be anything but a directory, and its output files.
@@ -65,6 +69,19 @@ pub(super) fn create(sandbox: &Path, user: Option<&PlannedUser>) -> Result<Outpu
         std::os::unix::fs::lchown(sandbox, Some(user.uid), Some(user.gid))
             .map_err(failed(sandbox))?;
     }
+    Ok(output)
+}
+
+/// Makes the sandbox of an executor that is our own: users pass through it on the way to sandboxes
+/// below it, and can neither list nor change it.
+pub(super) fn create_shared(sandbox: &Path) -> Result<Output, SandboxError> {
+    let output = create(sandbox, None)?;
+    fs::set_permissions(sandbox, Permissions::from_mode(SHARED_MODE)).map_err(|cause| {
+        SandboxError {
+            path: sandbox.to_owned(),
+            cause,
+        }
+    })?;
     Ok(output)
 }
 

@@ -76,6 +76,18 @@ pub fn write(runtime: &Path, wait_status: i32) -> Result<(), StatusError> {
     write_atomically(&runtime.join("status"), &format!("{wait_status}\n"))
 }
 
+/// Takes a record back: something runs again.
+pub fn forget(runtime: &Path) -> Result<(), StatusError> {
+    let path = runtime.join("status");
+    match fs::remove_file(&path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(StatusError::Write {
+            path: path.display().to_string(),
+            cause,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// How the task ended; `None` if nobody recorded it.
 pub fn read(runtime: &Path) -> Result<Option<i32>, StatusError> {
     let path = runtime.join("status");

@@ -370,17 +370,15 @@ impl Executor {
 
     fn start_failed(&mut self, now: Now, message: String, effects: &mut Effects) {
         let Some(task) = &mut self.task else { return };
-        let Phase::Starting { .. } = task.phase else {
+        let Phase::Starting { kill } = task.phase else {
             return;
         };
         task.phase = Phase::Ended;
-        self.update(
-            now,
-            v1::TaskState::TaskFailed,
-            Some(message),
-            Some(Reason::ContainerLaunchFailed),
-            effects,
-        );
+        let (state, reason) = match kill {
+            Some(_) => (v1::TaskState::TaskKilled, Reason::TaskKilledDuringLaunch),
+            None => (v1::TaskState::TaskFailed, Reason::ContainerLaunchFailed),
+        };
+        self.update(now, state, Some(message), Some(reason), effects);
         self.await_last_acknowledgement(now, effects);
     }
 
@@ -446,7 +444,10 @@ impl Executor {
     fn kill(&mut self, now: Now, cause: Cause, grace: Duration, effects: &mut Effects) {
         let Some(task) = &mut self.task else { return };
         match &mut task.phase {
-            Phase::Starting { kill } => *kill = Some((cause, grace)),
+            Phase::Starting { kill } => {
+                *kill = Some((cause, grace));
+                effects.push(Effect::CancelStart);
+            }
             Phase::Running => {
                 let until = now.mono.after(grace);
                 task.phase = Phase::Killing {

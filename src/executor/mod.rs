@@ -1,7 +1,8 @@
-//! Core: the built-in command executor's machine and its checks; [`supervisor`] is its shell, the
-//! process main of every container.
+//! Core: the built-in executors' machines, [`core`] for one task and [`group`] for task groups, and
+//! their checks; [`supervisor`] is their shell, the process main of every container.
 
 pub mod checks;
 pub mod core;
 pub mod exit;
+pub mod group;
 pub mod supervisor;

@@ -13,7 +13,7 @@ use super::{Failure, FetchError, FetchRequest};
 use crate::executor::exit::Exit;
 
 /// Longest answer of the process, in bytes.
-const ANSWER_BYTES_MAX: u64 = 64 << 10;
+pub(crate) const ANSWER_BYTES_MAX: u64 = 64 << 10;
 
 /// Variables of the agent that its fetchers get.
 const ENVIRONMENT: [&str; 10] = [
@@ -66,11 +66,7 @@ pub async fn fetch(
         .arg0("mesosd")
         .arg("fetch")
         .env_clear()
-        .envs(
-            ENVIRONMENT
-                .iter()
-                .filter_map(|name| Some((name, std::env::var_os(name)?))),
-        )
+        .envs(environment())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log)
@@ -97,23 +93,41 @@ pub async fn fetch(
         .await
         .map_err(FetchError::Run)?;
     let status = process.wait().await.map_err(FetchError::Run)?;
-    if status.success() {
+    outcome(
+        std::os::unix::process::ExitStatusExt::into_raw(status),
+        &answer,
+    )
+}
+
+/// The variables of this process that its fetchers get.
+#[must_use]
+pub fn environment() -> Vec<(String, String)> {
+    let present = |name: &&str| Some(((*name).to_owned(), std::env::var(name).ok()?));
+    ENVIRONMENT.iter().filter_map(present).collect()
+}
+
+/// What a `mesosd fetch` that ended with this wait status and these words on stdout has done.
+///
+/// # Errors
+///
+/// Why it has failed.
+pub fn outcome(wait_status: i32, answer: &[u8]) -> Result<(), FetchError> {
+    let exit = Exit::from_wait_status(wait_status);
+    if exit.is_success() {
         return Ok(());
     }
-    Err(match serde_json::from_slice::<Failure>(&answer) {
+    Err(match serde_json::from_slice::<Failure>(answer) {
         Ok(failure) => FetchError::Item {
             uri: failure.uri,
             reason: failure.reason,
         },
-        Err(_) => {
-            let raw = std::os::unix::process::ExitStatusExt::into_raw(status);
-            FetchError::Died(Exit::from_wait_status(raw).to_string())
-        }
+        Err(_) => FetchError::Died(exit.to_string()),
     })
 }
 
-/// Groups first: without the old user's privileges they can no longer be set.
-fn switch_user(user: &FetchUser) -> io::Result<()> {
+/// Becomes the user that fetches; for a child between fork and exec. Groups first: without the old
+/// user's privileges they can no longer be set.
+pub(crate) fn switch_user(user: &FetchUser) -> io::Result<()> {
     // SAFETY: the array lives across the call and its length is given; the rest are plain numbers.
     unsafe {
         if libc::setgroups(user.groups.len(), user.groups.as_ptr()) != 0

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::proto::v1;
 
-pub use launch::{FetchUser, fetch};
+pub(crate) use launch::{ANSWER_BYTES_MAX, switch_user};
+pub use launch::{FetchUser, environment, fetch, outcome};
 pub use process::main;
 
 /// A download that brings less than a byte in so many milliseconds is given up (Mesos' default).

@@ -9,10 +9,10 @@ use crate::cluster::Cluster;
 use crate::scheduler::{Scheduler, task};
 
 const AGENT: &str = "cpus:4;mem:2048;disk:1024";
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 
 /// Processes that have a task's environment, as command lines.
-fn processes_of(scheduler: &Scheduler, task: &str) -> Vec<String> {
+pub(crate) fn processes_of(scheduler: &Scheduler, task: &str) -> Vec<String> {
     let wanted = [
         format!("MESOS_FRAMEWORK_ID={}", scheduler.id()),
         format!("MESOS_TASK_ID={task}"),
@@ -60,7 +60,8 @@ fn leave_daemons(cluster: &Cluster, user: &str) {
     scheduler.teardown();
 }
 
-fn user_name() -> String {
+/// The user of the tests, and of the agents that they start.
+pub(crate) fn user_name() -> String {
     nix::unistd::User::from_uid(nix::unistd::geteuid())
         .unwrap()
         .unwrap()

@@ -5,6 +5,7 @@ mod client;
 mod cluster;
 mod compile;
 mod executors;
+mod groups;
 mod leftovers;
 mod limits;
 mod sandboxes;

@@ -21,6 +21,7 @@ const TASKS_PER_OFFER: usize = 4;
 #[derive(Debug)]
 enum Pending {
     Task(Box<v1::TaskInfo>),
+    Group(Box<v1::ExecutorInfo>, Vec<v1::TaskInfo>),
 }
 
 /// One subscribed framework.
@@ -83,6 +84,10 @@ fn wanted(pending: &Pending, name: &str) -> f64 {
             amount(&task.resources, name)
                 + executor.map_or(0.0, |executor| amount(&executor.resources, name))
         }
+        Pending::Group(executor, tasks) => {
+            let tasks = tasks.iter().map(|task| amount(&task.resources, name));
+            amount(&executor.resources, name) + tasks.sum::<f64>()
+        }
     }
 }
 
@@ -134,6 +139,11 @@ impl Scheduler {
     /// Queues a task for the next offers.
     pub(crate) fn submit(&mut self, task: v1::TaskInfo) {
         self.queue(Pending::Task(Box::new(task)));
+    }
+
+    /// Queues a task group.
+    pub(crate) fn submit_group(&mut self, executor: v1::ExecutorInfo, tasks: Vec<v1::TaskInfo>) {
+        self.queue(Pending::Group(Box::new(executor), tasks));
     }
 
     fn queue(&mut self, pending: Pending) {
@@ -246,7 +256,7 @@ impl Scheduler {
     }
 
     fn operation(&mut self, pending: Pending, offer: &v1::Offer) -> v1::offer::Operation {
-        use v1::offer::operation::{Launch, Type};
+        use v1::offer::operation::{Launch, LaunchGroup, Type};
         let framework_id = self.handle.framework_id();
         let mut place = |task: &mut v1::TaskInfo| {
             task.agent_id = offer.agent_id.clone();
@@ -263,6 +273,18 @@ impl Scheduler {
                     r#type: Some(Type::Launch.into()),
                     launch: Some(Launch {
                         task_infos: vec![*task],
+                    }),
+                    ..Default::default()
+                }
+            }
+            Pending::Group(mut executor, mut tasks) => {
+                tasks.iter_mut().for_each(place);
+                executor.framework_id = framework_id;
+                v1::offer::Operation {
+                    r#type: Some(Type::LaunchGroup.into()),
+                    launch_group: Some(LaunchGroup {
+                        executor: *executor,
+                        task_group: v1::TaskGroupInfo { tasks },
                     }),
                     ..Default::default()
                 }

@@ -58,6 +58,7 @@ impl Container {
                 shutdown_grace_ms: 5000,
                 checkpoint: true,
                 recovery_timeout_ms: 60_000,
+                groups: None,
             }),
         };
         Self {

@@ -61,9 +61,10 @@ class Framework:
         else:
             task.executor.CopyFrom(executor)
             task.executor.framework_id.CopyFrom(self.id)
+        # Under the lock: a long filter decided on before must not be set after this.
         with self.lock:
             self.pending.append(task)
-        self.call(scheduler_pb2.Call(type=scheduler_pb2.Call.REVIVE))
+            self.call(scheduler_pb2.Call(type=scheduler_pb2.Call.REVIVE))
         return task.task_id.value
 
     def run(self):
@@ -82,20 +83,24 @@ class Framework:
 
     def use(self, offer):
         """Accepts with what fits, or declines."""
+        with self.lock:
+            self.use_locked(offer)
+
+    def use_locked(self, offer):
+        """The same, with the lock held."""
         cpus = sum(r.scalar.value for r in offer.resources if r.name == "cpus")
         mem = sum(r.scalar.value for r in offer.resources if r.name == "mem")
         tasks = []
-        with self.lock:
-            # A few per offer, so that the work spreads over the agents.
-            while self.pending and len(tasks) < 4 and cpus >= 2 * CPUS and mem >= 2 * MEM:
-                task = self.pending.popleft()
-                task.agent_id.CopyFrom(offer.agent_id)
-                for resource in (*task.resources, *task.executor.resources):
-                    resource.allocation_info.role = offer.allocation_info.role
-                self.place[task.task_id.value] = offer
-                tasks.append(task)
-                cpus, mem = cpus - 2 * CPUS, mem - 2 * MEM
-            wanted = bool(self.pending)
+        # A few per offer, so that the work spreads over the agents.
+        while self.pending and len(tasks) < 4 and cpus >= 2 * CPUS and mem >= 2 * MEM:
+            task = self.pending.popleft()
+            task.agent_id.CopyFrom(offer.agent_id)
+            for resource in (*task.resources, *task.executor.resources):
+                resource.allocation_info.role = offer.allocation_info.role
+            self.place[task.task_id.value] = offer
+            tasks.append(task)
+            cpus, mem = cpus - 2 * CPUS, mem - 2 * MEM
+        wanted = bool(self.pending)
         refuse = 0 if wanted else 3600
         if tasks:
             call = scheduler_pb2.Call(type=scheduler_pb2.Call.ACCEPT)

@@ -167,23 +167,44 @@ fn a_group_is_delivered_as_one() {
     assert_eq!(groups, [vec!["a".to_owned(), "b".into()], vec!["c".into()]]);
 }
 
-#[test]
-fn a_group_for_the_default_executor_is_refused_in_words() {
-    let mut rig = Rig::registered();
-    let executor = v1::ExecutorInfo {
+fn default_executor(id: &str) -> v1::ExecutorInfo {
+    v1::ExecutorInfo {
         r#type: Some(v1::executor_info::Type::Default as i32),
         command: None,
-        ..custom_executor("E")
-    };
-    rig.run_group(executor, vec![task("a"), task("b")]);
+        ..custom_executor(id)
+    }
+}
+
+#[test]
+fn the_default_executor_is_ours_and_its_tasks_keep_their_containers() {
+    let mut rig = Rig::registered();
+    rig.run_group(default_executor("E"), vec![task("a"), task("b")]);
     let effects = rig.take();
-    assert!(launches(&effects).is_empty());
-    let sent = updates(&effects);
-    assert_eq!(sent.len(), 2);
-    for update in sent {
-        assert_eq!(update.status.state(), TaskState::TaskError);
-        assert_eq!(update.status.reason(), Reason::TaskGroupInvalid);
-        assert!(update.status.message().contains("CUSTOM"));
+    let config = launched(&effects);
+    assert!(matches!(&config.kind, ContainerKind::TaskGroups(_)));
+    assert_eq!(config.command, v1::CommandInfo::default());
+    let outer = v1::ContainerId::from(&config.container_id);
+    rig.subscribe("E");
+    assert_eq!(
+        told_types(&rig.take()),
+        [Type::Subscribed, Type::LaunchGroup]
+    );
+    let inner = v1::ContainerId {
+        value: "inner".into(),
+        parent: Some(Box::new(outer.clone())),
+    };
+    for (task, named, expected) in [
+        ("a", inner.clone(), &inner),
+        ("b", "elsewhere".into(), &outer),
+    ] {
+        let mut status = status(task, TaskState::TaskRunning, 1);
+        status.container_status = Some(v1::ContainerStatus {
+            container_id: Some(named),
+            ..Default::default()
+        });
+        rig.update("E", status);
+        let container = update_sent(&rig.take()).status.container_status.unwrap();
+        assert_eq!(container.container_id.as_ref(), Some(expected));
     }
 }
 

@@ -70,7 +70,7 @@ impl TaskChoice {
 fn sandbox_path(row: &TaskRow, path: &str) -> String {
     let framework = &row.task.framework_id.value;
     let executor = row.executor_id();
-    let run = row.container_id().unwrap_or("latest");
+    let run = row.sandbox().unwrap_or_else(|| "latest".to_owned());
     let path = path.trim_matches('/');
     let root = format!("/frameworks/{framework}/executors/{executor}/runs/{run}");
     if path.is_empty() {

@@ -168,7 +168,7 @@ impl TaskRow {
             "since": self.since(),
             "reason": last.and_then(|status| status.reason.map(|_| status.reason().as_str_name())),
             "message": last.and_then(|status| status.message.clone()),
-            "container_id": self.container_id(),
+            "container_id": self.container_id().map(|id| id.value.as_str()),
         })
     }
 
@@ -179,17 +179,25 @@ impl TaskRow {
     }
 
     /// The container that the task runs in, once an update has named it.
-    pub(super) fn container_id(&self) -> Option<&str> {
+    fn container_id(&self) -> Option<&v1::ContainerId> {
         let named = self.task.statuses.iter().rev().find_map(|status| {
-            let container = status.container_status.as_ref()?.container_id.as_ref()?;
-            // A nested container's sandbox lies in that of the outermost.
-            let mut outermost = container;
-            while let Some(parent) = &outermost.parent {
-                outermost = parent;
-            }
-            Some(outermost.value.as_str())
+            let container = status.container_status.as_ref()?;
+            container.container_id.as_ref()
         });
-        named.filter(|id| !id.is_empty())
+        named.filter(|id| !id.value.is_empty())
+    }
+
+    /// The folder of the task's sandbox below those of its executor's runs, once an update has named
+    /// the container; that of a nested container lies in its parent's.
+    pub(super) fn sandbox(&self) -> Option<String> {
+        let id = self.container_id()?;
+        let mut path = id.value.clone();
+        let mut outer = &id.parent;
+        while let Some(parent) = outer {
+            path = format!("{}/containers/{path}", parent.value);
+            outer = &parent.parent;
+        }
+        Some(path)
     }
 }
 

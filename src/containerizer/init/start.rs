@@ -179,6 +179,15 @@ impl Started {
         posix::kill_own_descendants();
     }
 
+    /// Ends everything that is left of this task and blocks until it is gone; other tasks of this
+    /// process go on. What a first process that was killed outside of a pid namespace has left behind
+    /// is another's by then: [`Self::try_wait`] has ended it.
+    pub fn finish_alone(mut self) {
+        // SAFETY: the descriptor is open.
+        unsafe { libc::shutdown(self.control.as_raw_fd(), libc::SHUT_RDWR) };
+        self.reap_first();
+    }
+
     fn reap_first(&mut self) -> i32 {
         let mut status = 0;
         if self.first <= 0 {

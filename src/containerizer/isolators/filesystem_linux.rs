@@ -10,7 +10,7 @@ use crate::agent::ContainerConfig;
 use crate::containerizer::plan::{LaunchPlan, PlannedMount};
 
 /// As `/tmp` has it: everybody writes, only owners remove.
-const TMP_MODE: u32 = 0o1777;
+pub(in crate::containerizer) const TMP_MODE: u32 = 0o1777;
 
 /// The isolator.
 #[derive(Debug)]

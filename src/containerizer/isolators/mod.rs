@@ -18,3 +18,6 @@ mod requests;
 pub use choose::{Chosen, IsolationError, Settings, choose};
 pub use isolator::{Isolated, Isolator, IsolatorError};
 pub use requests::Requests;
+
+pub(super) use filesystem_linux::TMP_MODE;
+pub(super) use posix_rlimits::planned_limits;

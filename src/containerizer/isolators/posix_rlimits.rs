@@ -3,6 +3,7 @@
 use super::isolator::{Isolator, IsolatorError};
 use crate::agent::ContainerConfig;
 use crate::containerizer::plan::{LaunchPlan, PlannedRlimit};
+use crate::proto::v1;
 use crate::proto::v1::r_limit_info::RLimit;
 use crate::proto::v1::r_limit_info::r_limit::Type;
 
@@ -20,15 +21,18 @@ impl Isolator for PosixRlimits {
         config: &ContainerConfig,
         plan: &mut LaunchPlan,
     ) -> Result<(), IsolatorError> {
-        let info = config.container.as_ref();
-        let Some(limits) = info.and_then(|container| container.rlimit_info.as_ref()) else {
-            return Ok(());
-        };
-        for limit in &limits.rlimits {
-            plan.rlimits.push(planned(limit)?);
-        }
+        plan.rlimits = planned_limits(config.container.as_ref())?;
         Ok(())
     }
+}
+
+/// What a container asks for.
+pub(in crate::containerizer) fn planned_limits(
+    container: Option<&v1::ContainerInfo>,
+) -> Result<Vec<PlannedRlimit>, IsolatorError> {
+    let info = container.and_then(|container| container.rlimit_info.as_ref());
+    let limits = info.map_or(&[][..], |info| &info.rlimits);
+    limits.iter().map(planned).collect()
 }
 
 /// One limit: both values, or neither for "unlimited".

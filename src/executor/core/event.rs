@@ -95,6 +95,8 @@ pub enum Effect {
     ToAgent(Box<wire::Call>),
     /// Start the task; answered by `Started` or `StartFailed`.
     Start(Arc<v1::TaskInfo>),
+    /// Give the start up, if the task does not run yet; answered as a start is.
+    CancelStart,
     /// Signal all processes of the task.
     SignalTask(Signal),
     /// Start a probe; answered by `ProbeEnded`.

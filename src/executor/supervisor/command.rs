@@ -146,6 +146,8 @@ impl Driver<'_> {
                     let event = self.start()?;
                     self.events.push_back(event);
                 }
+                // A start here is over when it returns.
+                Effect::CancelStart => {}
                 Effect::SignalTask(signal) => self.signal(signal),
                 Effect::RunProbe { kind, probe } => {
                     let pid = self.task.as_ref().map(Started::pid);

@@ -6,7 +6,10 @@
 
 mod command;
 mod custom;
+mod fetch;
+mod groups;
 mod link;
+mod member;
 mod poll;
 mod probe;
 mod timers;
@@ -66,7 +69,10 @@ pub fn run(plan: &LaunchPlan) -> Result<(), SupervisorError> {
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
     let signals = poll::Signals::block()?;
     match &plan.executor {
-        Some(executor) => command::run(plan, executor, &signals),
+        Some(executor) => match &executor.groups {
+            Some(groups) => groups::run(plan, executor, groups, &signals),
+            None => command::run(plan, executor, &signals),
+        },
         None => custom::run(plan, &signals),
     }
 }

@@ -70,19 +70,20 @@ impl Signals {
 
 /// Descriptors to wait for; those given as `None` are left out.
 #[derive(Debug)]
-pub(super) struct Waiting<const N: usize>([libc::pollfd; N]);
+pub(super) struct Waiting(Vec<libc::pollfd>);
 
-impl<const N: usize> Waiting<N> {
+impl Waiting {
     /// Waits for input on some descriptors, and for room to write where the flag is set.
-    pub(super) fn new(descriptors: [Option<(RawFd, bool)>; N]) -> Self {
-        Self(descriptors.map(|entry| {
+    pub(super) fn new(descriptors: impl IntoIterator<Item = Option<(RawFd, bool)>>) -> Self {
+        let entry = |entry: Option<(RawFd, bool)>| {
             let (fd, write) = entry.unwrap_or((-1, false));
             libc::pollfd {
                 fd,
                 events: libc::POLLIN | if write { libc::POLLOUT } else { 0 },
                 revents: 0,
             }
-        }))
+        };
+        Self(descriptors.into_iter().map(entry).collect())
     }
 
     /// Sleeps until something happens or `limit` is over, rounded up to milliseconds.
@@ -90,7 +91,7 @@ impl<const N: usize> Waiting<N> {
         let millis = limit.map_or(-1, |limit| {
             libc::c_int::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX)
         });
-        let count = N as libc::nfds_t;
+        let count = self.0.len() as libc::nfds_t;
         // SAFETY: the array lives across the call and its length is given.
         let result = unsafe { libc::poll(self.0.as_mut_ptr(), count, millis) };
         if result < 0 {
