@@ -10,7 +10,7 @@ use crate::base::{ConnectionId, ContainerId, ExecutorId, FrameworkId, TaskId, Uu
 use crate::proto::v1;
 use crate::resources::{ResourceName, Resources};
 
-use super::task::{Stage, Task, is_terminal};
+use super::task::{Stage, Task};
 
 /// Where a run is.
 ///
@@ -154,7 +154,7 @@ impl Executor {
     pub fn live_tasks(&self) -> impl Iterator<Item = (&TaskId, &Arc<Task>)> {
         self.tasks
             .iter()
-            .filter(|(_, task)| !is_terminal(task.state))
+            .filter(|(_, task)| !task.state.is_terminal())
     }
 
     /// Tasks that were not yet handed over and still wait to be, in the order of arrival.
@@ -162,7 +162,7 @@ impl Executor {
         self.order
             .iter()
             .filter_map(|id| self.tasks.get_key_value(id))
-            .filter(|(_, task)| task.stage != Stage::Sent && !is_terminal(task.state))
+            .filter(|(_, task)| task.stage != Stage::Sent && !task.state.is_terminal())
     }
 
     /// What the executor and its live tasks may use together.

@@ -2,7 +2,7 @@
 
 use super::core::Agent;
 use super::executor::{Executor, ExecutorStatus};
-use super::task::{Stage, is_terminal};
+use super::task::Stage;
 
 impl Agent {
     /// Panics with the broken rule.
@@ -73,7 +73,7 @@ impl Agent {
             "executor {id} is over but a task of it is not"
         );
         for (task_id, task) in &executor.tasks {
-            if is_terminal(task.state) {
+            if task.state.is_terminal() {
                 let key = (executor.framework_id.clone(), task_id.clone());
                 assert!(
                     self.streams.contains_key(&key),

@@ -13,7 +13,7 @@ use super::executor::{Ending, Executor, ExecutorStatus};
 use super::executors::push_event;
 use super::framework::FrameworkStatus;
 use super::status_updates::Report;
-use super::task::{Stage, is_terminal};
+use super::task::Stage;
 use super::timer::TimerKey;
 
 type ExecutorKey = (FrameworkId, ExecutorId);
@@ -42,7 +42,7 @@ impl Agent {
             );
             return;
         };
-        if is_terminal(state) {
+        if state.is_terminal() {
             return;
         }
         let executor_key = (key.0.clone(), executor_id);

@@ -7,7 +7,6 @@ use crate::resources::{ResourceName, Resources};
 
 use super::executor::ExecutorStatus;
 use super::snapshot::Snapshot;
-use super::task::is_terminal;
 
 /// What an agent counts since its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -151,7 +150,7 @@ impl Snapshot {
             }
             for task in executor.tasks.values() {
                 for entry in &mut states {
-                    entry.2 += u32::from(entry.1 == task.state && !is_terminal(task.state));
+                    entry.2 += u32::from(entry.1 == task.state && !task.state.is_terminal());
                 }
             }
         }

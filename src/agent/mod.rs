@@ -88,5 +88,5 @@ pub use metrics::Counters;
 pub use perform::Exit;
 pub use snapshot::Snapshot;
 pub use socket::SocketError;
-pub use task::{Stage, Task, is_terminal};
+pub use task::{Stage, Task};
 pub use timer::TimerKey;

@@ -13,7 +13,6 @@ use super::core::{Agent, Pending, TaskKey};
 use super::effect::{Effect, Effects};
 use super::executor::{ExecutorStatus, Held};
 use super::launch::tell_resources;
-use super::task::is_terminal;
 use super::timer::TimerKey;
 use super::update_stream::{Seen, UpdateStream};
 
@@ -77,7 +76,7 @@ impl Agent {
         let Some(task) = executor.tasks.get(&key.1) else {
             return self.update_without_task(executor_key, &key.1, uuid, effects);
         };
-        if is_terminal(task.state) {
+        if task.state.is_terminal() {
             self.counters.invalid_status_updates += 1;
             self.acknowledge_executor(executor_key, &key.1, uuid, effects);
             return Ok(());
@@ -213,7 +212,7 @@ impl Agent {
         mut status: v1::TaskStatus,
         effects: &mut Effects,
     ) {
-        let terminal = is_terminal(status.state());
+        let terminal = status.state().is_terminal();
         if terminal && planted!(self, DropTerminalUpdate) {
             return;
         }
@@ -308,7 +307,7 @@ impl Agent {
         }
         executor.task_mut(&key.1).record(status);
         // A command executor ends with its task; shrinking its container first would be wasted.
-        if is_terminal(status.state()) && !executor.command_executor {
+        if status.state().is_terminal() && !executor.command_executor {
             tell_resources(executor, effects);
         }
     }
@@ -463,7 +462,7 @@ impl Agent {
         let Some(update) = stream.pop().filter(|update| update.uuid == uuid) else {
             return;
         };
-        if !is_terminal(update.status.state()) {
+        if !update.status.state().is_terminal() {
             self.send_update(now, key, effects);
             return;
         }

@@ -97,7 +97,7 @@ impl Task {
     pub(super) fn record(&mut self, status: &v1::TaskStatus) {
         let state = status.state();
         assert!(
-            !is_terminal(self.state) || self.state == state,
+            !self.state.is_terminal() || self.state == state,
             "task {} cannot leave the terminal state {:?}",
             self.info.task_id.value,
             self.state
@@ -121,24 +121,3 @@ impl Task {
 
 /// Most statuses kept per task: states go forward, so more come only from a misbehaving executor.
 const STATUSES_MAX: usize = 16;
-
-/// True for states that a task never leaves (Mesos' `isTerminalState`).
-#[must_use]
-pub fn is_terminal(state: TaskState) -> bool {
-    match state {
-        TaskState::TaskFinished
-        | TaskState::TaskFailed
-        | TaskState::TaskKilled
-        | TaskState::TaskLost
-        | TaskState::TaskError
-        | TaskState::TaskDropped
-        | TaskState::TaskGone
-        | TaskState::TaskGoneByOperator => true,
-        TaskState::TaskStaging
-        | TaskState::TaskStarting
-        | TaskState::TaskRunning
-        | TaskState::TaskKilling
-        | TaskState::TaskUnreachable
-        | TaskState::TaskUnknown => false,
-    }
-}

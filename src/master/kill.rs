@@ -5,7 +5,6 @@ use crate::proto::v1::scheduler::call;
 use crate::proto::{link, v1};
 
 use super::core::{Master, Step};
-use super::task::is_terminal;
 
 impl Master {
     /// KILL: an unknown task is answered as if it had been asked for by RECONCILE.
@@ -42,7 +41,7 @@ impl Master {
         let Some(task) = framework.and_then(|framework| framework.tasks.get(task_id)) else {
             return;
         };
-        if is_terminal(task.state) {
+        if task.state.is_terminal() {
             return;
         }
         let agent_id = task.agent_id.clone();

@@ -16,7 +16,6 @@ use super::events::master_status;
 use super::pending::{Departure, Pending};
 use super::reconcile::time;
 use super::register::LinkStage;
-use super::task::is_terminal;
 use super::timer::TimerKey;
 
 impl Master {
@@ -154,7 +153,7 @@ impl Master {
     ) {
         let framework = self.frameworks.get(framework_id);
         let task = framework.and_then(|framework| framework.tasks.get(task_id));
-        if task.is_some_and(|task| !is_terminal(task.state)) {
+        if task.is_some_and(|task| !task.state.is_terminal()) {
             let at = step.now.wall;
             let status = master_status(task_id, Some(agent_id), state, reason, text, at);
             self.record_status(step, framework_id, task_id, state, &status);
@@ -283,7 +282,7 @@ impl Master {
         let ended = framework
             .tasks
             .get(task_id)
-            .is_none_or(|task| is_terminal(task.state));
+            .is_none_or(|task| task.state.is_terminal());
         let reason = Reason::AgentRemoved;
         let Departure::Unreachable(at) = departure else {
             let state = framework.loss(TaskState::TaskGone);

@@ -9,7 +9,7 @@ use crate::proto::v1::TaskState;
 use super::agent::Executor;
 use super::core::{Master, Step};
 use super::effect::{Effect, OperatorEvent};
-use super::task::{Forwarded, Task, is_terminal, may_follow};
+use super::task::{Forwarded, Task, may_follow};
 
 impl Master {
     /// Adds a task to its framework and its agent. The allocator knows its resources already.
@@ -84,7 +84,7 @@ impl Master {
             state: task.state,
         }));
         if held && !task.holds_resources() {
-            if is_terminal(task.state) || task.state == TaskState::TaskUnreachable {
+            if task.state.is_terminal() || task.state == TaskState::TaskUnreachable {
                 self.metrics.count_task(task.state, status);
             }
             if !planted!(self, SkipRecoverOnTerminal) {

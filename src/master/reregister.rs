@@ -21,7 +21,7 @@ use super::events::master_status;
 use super::kill::kill_message;
 use super::pending::{Pending, with_id};
 use super::register::{LinkStage, take_total};
-use super::task::{Task, is_terminal};
+use super::task::Task;
 use super::timer::TimerKey;
 
 /// What followed from the tasks that an agent reported.
@@ -384,7 +384,7 @@ impl Master {
                     let parked = framework.unreachable_tasks.remove(&task_id);
                     let came_back = parked.is_some_and(|parked| parked.agent_id == *agent_id);
                     if let Some(task) = read_task(&framework_id, agent_id, message) {
-                        if (came_back || stayed) && !is_terminal(task.state) {
+                        if (came_back || stayed) && !task.state.is_terminal() {
                             adopted.returning.push(key.clone());
                         }
                         self.insert_task(Arc::new(task));
@@ -460,7 +460,7 @@ impl Master {
                 continue;
             };
             let connection = framework.status.connection();
-            let told = is_terminal(record.state);
+            let told = record.state.is_terminal();
             let status = master_status(
                 &task_id,
                 Some(agent_id),

@@ -16,27 +16,6 @@ use crate::resources::Resources;
 /// Statuses kept per task; an executor that flaps between states must not fill the memory.
 const STATUSES_MAX: usize = 16;
 
-/// True for the states that end a task.
-#[must_use]
-pub fn is_terminal(state: TaskState) -> bool {
-    match state {
-        TaskState::TaskFinished
-        | TaskState::TaskFailed
-        | TaskState::TaskKilled
-        | TaskState::TaskError
-        | TaskState::TaskLost
-        | TaskState::TaskDropped
-        | TaskState::TaskGone
-        | TaskState::TaskGoneByOperator => true,
-        TaskState::TaskStaging
-        | TaskState::TaskStarting
-        | TaskState::TaskRunning
-        | TaskState::TaskKilling
-        | TaskState::TaskUnreachable
-        | TaskState::TaskUnknown => false,
-    }
-}
-
 /// How far a living task has come; none for states that are not steps of a life.
 fn progress(state: TaskState) -> Option<u8> {
     match state {
@@ -54,10 +33,10 @@ fn progress(state: TaskState) -> Option<u8> {
 pub fn may_follow(from: TaskState, to: TaskState) -> bool {
     match (from, to) {
         (_, TaskState::TaskUnknown) => false,
-        (from, _) if is_terminal(from) => false,
+        (from, _) if from.is_terminal() => false,
         (TaskState::TaskUnreachable | TaskState::TaskUnknown, _)
         | (_, TaskState::TaskUnreachable) => true,
-        (_, to) if is_terminal(to) => true,
+        (_, to) if to.is_terminal() => true,
         (from, to) => progress(to) >= progress(from),
     }
 }
@@ -98,7 +77,7 @@ impl Task {
     /// True while the task's resources are not free: it is neither terminal nor unreachable.
     #[must_use]
     pub fn holds_resources(&self) -> bool {
-        !is_terminal(self.state) && self.state != TaskState::TaskUnreachable
+        !self.state.is_terminal() && self.state != TaskState::TaskUnreachable
     }
 
     /// The state that reconciliation answers with: what the scheduler was last sent, if anything.
@@ -172,7 +151,7 @@ mod tests {
     #[test]
     fn what_is_terminal_stays() {
         for from in TERMINAL {
-            assert!(is_terminal(from));
+            assert!(from.is_terminal());
             for to in all() {
                 assert!(!may_follow(from, to), "{from:?} -> {to:?}");
             }
@@ -182,7 +161,7 @@ mod tests {
     #[test]
     fn a_life_goes_forward_and_may_skip() {
         for (at, from) in LIVING.into_iter().enumerate() {
-            assert!(!is_terminal(from));
+            assert!(!from.is_terminal());
             for (then, to) in LIVING.into_iter().enumerate() {
                 assert_eq!(may_follow(from, to), then >= at, "{from:?} -> {to:?}");
             }

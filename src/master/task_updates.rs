@@ -6,7 +6,6 @@ use crate::proto::{link, v1};
 
 use super::call::CallError;
 use super::core::{Master, Step};
-use super::task::is_terminal;
 
 impl Master {
     /// A status update from an agent: recorded, and forwarded when the scheduler is subscribed.
@@ -50,7 +49,7 @@ impl Master {
         let mut status = message.status;
         status.agent_id = Some(agent_id.into());
         self.record_status(step, &framework_id, &task_id, newest, &status);
-        if planted!(self, LoseUpdateForwarding) && is_terminal(state) {
+        if planted!(self, LoseUpdateForwarding) && state.is_terminal() {
             self.acknowledge_to(step, agent_id, &framework_id, &task_id, uuid);
             return;
         }
@@ -110,7 +109,7 @@ impl Master {
         self.metrics.valid_status_update_acknowledgements += 1;
         let over = task
             .and_then(|task| task.forwarded)
-            .is_some_and(|sent| sent.uuid == Some(uuid) && is_terminal(sent.state));
+            .is_some_and(|sent| sent.uuid == Some(uuid) && sent.state.is_terminal());
         if over {
             self.complete_task(framework_id, &task_id);
         }

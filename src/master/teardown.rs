@@ -11,7 +11,6 @@ use super::core::{Master, Step};
 use super::effect::{Effect, OperatorEvent};
 use super::events::master_status;
 use super::subscribe::involved_agents;
-use super::task::is_terminal;
 use super::timer::TimerKey;
 
 impl Master {
@@ -52,7 +51,7 @@ impl Master {
             return;
         };
         for (_, mut record) in std::mem::take(&mut framework.tasks) {
-            if !is_terminal(record.state) {
+            if !record.state.is_terminal() {
                 let status = master_status(
                     &record.id,
                     Some(&record.agent_id),

@@ -8,10 +8,12 @@
 //! | decoding with the checks | [`decode`], [`codec::CheckedCodec`] |
 //! | the checks themselves | [`required`] |
 //! | ids and times to and from messages | [`convert`] |
+//! | which states end a task | [`v1::TaskState::is_terminal`] |
 
 pub mod codec;
 pub mod convert;
 pub mod required;
+mod task_state;
 
 #[expect(
     unused_qualifications,

@@ -171,7 +171,7 @@ impl Scheduler {
             if status.state() == state {
                 return status;
             }
-            assert!(!sdk::is_terminal(status.state()), "{status:?}");
+            assert!(!status.state().is_terminal(), "{status:?}");
         }
     }
 
@@ -179,7 +179,7 @@ impl Scheduler {
     pub(crate) fn end_of(&mut self, task: &str) -> v1::TaskStatus {
         loop {
             let status = self.next_of(task);
-            if sdk::is_terminal(status.state()) {
+            if status.state().is_terminal() {
                 return status;
             }
         }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesosd::agent::is_terminal;
 use mesosd::base::{FrameworkId, TaskId};
 use mesosd::proto::v1;
 use mesosd::proto::v1::TaskState;
@@ -62,7 +61,7 @@ impl Checkers {
         status: &v1::TaskStatus,
     ) {
         let fate = self.fate(framework, task);
-        if is_terminal(status.state()) {
+        if status.state().is_terminal() {
             fate.alive = false;
         }
         fate.reported.push(status.uuid.clone().unwrap_or_default());
@@ -100,12 +99,12 @@ impl Checkers {
         if let Some(ended) = fate.ended {
             // UNKNOWN answers a question about a task that the master has long forgotten.
             assert!(
-                is_terminal(state) || state == TaskState::TaskUnknown,
+                state.is_terminal() || state == TaskState::TaskUnknown,
                 "task {task} is {state:?} again after {ended:?}"
             );
         }
         // LOST is not final for a task of a framework that knows no partitions: it may come back.
-        if is_terminal(state) && state != TaskState::TaskLost && !uuid.is_empty() {
+        if state.is_terminal() && state != TaskState::TaskLost && !uuid.is_empty() {
             fate.ended.get_or_insert(state);
         }
     }

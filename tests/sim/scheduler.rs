@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mesosd::agent::is_terminal;
 use mesosd::base::{ConnectionId, FrameworkId, Rng, TaskId};
 use mesosd::master::SchedulerCall;
 use mesosd::proto::v1;
@@ -153,7 +152,7 @@ impl Scheduler {
     pub(crate) fn live(&self) -> impl Iterator<Item = (&TaskId, &TaskView)> {
         self.tasks
             .iter()
-            .filter(|(_, view)| !is_terminal(view.state))
+            .filter(|(_, view)| !view.state.is_terminal())
     }
 
     /// The stream is gone: offers with it, tasks not.

@@ -189,7 +189,7 @@ impl Checkpointed {
         if updates.queue.is_empty() {
             self.updates.remove(&key);
         }
-        if crate::agent::is_terminal(status.state()) {
+        if status.state().is_terminal() {
             self.tasks.remove(&key);
         }
     }
@@ -199,7 +199,7 @@ impl Checkpointed {
     pub fn restart(&mut self) {
         self.updates.retain(|_, updates| {
             let last = updates.queue.last();
-            last.is_some_and(|status| crate::agent::is_terminal(status.state()))
+            last.is_some_and(|status| status.state().is_terminal())
         });
         let updates = &self.updates;
         self.tasks.retain(|key, _| updates.contains_key(key));

@@ -53,7 +53,7 @@ pub(super) fn tasks(snapshot: &Snapshot) -> response::GetTasks {
     for executor in snapshot.executors() {
         for task in executor.tasks.values() {
             let list = match task.stage {
-                _ if crate::agent::is_terminal(task.state) => &mut all.terminated_tasks,
+                _ if task.state.is_terminal() => &mut all.terminated_tasks,
                 Stage::Sent => &mut all.launched_tasks,
                 Stage::Checkpointing | Stage::Queued => &mut all.queued_tasks,
             };

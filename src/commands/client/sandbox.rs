@@ -100,7 +100,7 @@ pub(super) async fn logs(
     let mut agent = agent_of(&row).await?;
     let name = if arguments.stderr { "stderr" } else { "stdout" };
     let path = sandbox_path(&row, name);
-    if arguments.follow && row.live && !tasks::is_over(row.task.state()) {
+    if arguments.follow && row.live && !row.task.state().is_terminal() {
         let read = follow(session, &mut agent, output, &row, path.clone()).await?;
         return copy(&mut agent, output, path, read).await;
     }
@@ -137,7 +137,7 @@ async fn follow(
                     other.task.task_id == row.task.task_id
                         && other.task.framework_id == row.task.framework_id
                 });
-                if now.is_none_or(|now| !now.live || tasks::is_over(now.task.state())) {
+                if now.is_none_or(|now| !now.live || now.task.state().is_terminal()) {
                     return Ok(read);
                 }
             }

@@ -120,7 +120,7 @@ pub(super) async fn list(
     let state = fetch(session).await?;
     let rows: Vec<_> = rows(&state)
         .into_iter()
-        .filter(|row| scope == Scope::All || (row.live && !is_over(row.task.state())))
+        .filter(|row| scope == Scope::All || (row.live && !row.task.state().is_terminal()))
         .filter(|row| filter.takes(row))
         .collect();
     match output.format() {
@@ -239,26 +239,6 @@ fn state_cell(state: TaskState) -> Cell {
         TaskState::TaskFinished | TaskState::TaskKilled => cell.faint(),
         TaskState::TaskStaging | TaskState::TaskStarting | TaskState::TaskKilling => cell,
         _ => cell.bad(),
-    }
-}
-
-/// Whether nothing of the task runs any more, for certain.
-pub(super) fn is_over(state: TaskState) -> bool {
-    match state {
-        TaskState::TaskFinished
-        | TaskState::TaskFailed
-        | TaskState::TaskKilled
-        | TaskState::TaskLost
-        | TaskState::TaskError
-        | TaskState::TaskDropped
-        | TaskState::TaskGone
-        | TaskState::TaskGoneByOperator => true,
-        TaskState::TaskStaging
-        | TaskState::TaskStarting
-        | TaskState::TaskRunning
-        | TaskState::TaskKilling
-        | TaskState::TaskUnreachable
-        | TaskState::TaskUnknown => false,
     }
 }
 

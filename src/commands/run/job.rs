@@ -248,7 +248,7 @@ impl<'a> Job<'a> {
                 self.printers.spawn(printer.print(watched.clone()));
             }
         }
-        if sdk::is_terminal(status.state()) {
+        if status.state().is_terminal() {
             task.code = Some(exit_code(status, self.verdict.is_some()));
             if let Some(ended) = &task.ended {
                 ended.send_replace(true);

@@ -49,7 +49,7 @@
 //!             }
 //!             Event::Update(status) => {
 //!                 println!("{}: {:?} {}", status.task_id, status.state(), status.message());
-//!                 if sdk::is_terminal(status.state()) {
+//!                 if status.state().is_terminal() {
 //!                     handle.teardown().await?;
 //!                 }
 //!             }
@@ -89,22 +89,5 @@ pub fn scalar(name: &str, value: f64) -> v1::Resource {
         r#type: v1::value::Type::Scalar.into(),
         scalar: Some(v1::value::Scalar { value }),
         ..Default::default()
-    }
-}
-
-/// True for the states after which a task never runs again.
-#[must_use]
-pub fn is_terminal(state: v1::TaskState) -> bool {
-    use v1::TaskState::{
-        TaskDropped, TaskError, TaskFailed, TaskFinished, TaskGone, TaskGoneByOperator, TaskKilled,
-        TaskKilling, TaskLost, TaskRunning, TaskStaging, TaskStarting, TaskUnknown,
-        TaskUnreachable,
-    };
-    match state {
-        TaskFinished | TaskFailed | TaskKilled | TaskLost | TaskError | TaskDropped | TaskGone
-        | TaskGoneByOperator => true,
-        TaskStaging | TaskStarting | TaskRunning | TaskKilling | TaskUnreachable | TaskUnknown => {
-            false
-        }
     }
 }

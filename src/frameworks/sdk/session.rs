@@ -7,7 +7,6 @@ use tonic::metadata::Ascii;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 
-use super::is_terminal;
 use crate::proto::v1;
 use crate::proto::v1::scheduler as wire;
 use wire::scheduler_service_client::SchedulerServiceClient;
@@ -82,7 +81,7 @@ impl Shared {
     /// Takes note of a status.
     pub(super) fn updated(&self, status: &v1::TaskStatus) {
         let mut state = self.state();
-        if is_terminal(status.state()) {
+        if status.state().is_terminal() {
             state.tasks.remove(&status.task_id.value);
         } else {
             let known = state.tasks.entry(status.task_id.value.clone()).or_default();

@@ -281,7 +281,7 @@ impl World {
             TaskState::TaskFailed,
         ];
         let next = next[usize::try_from(self.rng.below(4)).unwrap()];
-        if !crate::master::task::is_terminal(running.state) {
+        if !running.state.is_terminal() {
             running.state = next;
         }
         let update = link::StatusUpdate {
@@ -362,13 +362,13 @@ fn hear(bench: &mut Bench, host: &mut Host, connection: ConnectionId, message: F
             };
             let twice = host.tasks.insert(key, running);
             assert!(
-                twice.is_none_or(|former| crate::master::task::is_terminal(former.state)),
+                twice.is_none_or(|former| former.state.is_terminal()),
                 "a task is launched while one of its id runs"
             );
         }
         FromMaster::Acknowledge(answer) => {
             let key = (answer.framework_id.value, answer.task_id.value);
-            let over = |running: &Running| crate::master::task::is_terminal(running.state);
+            let over = |running: &Running| running.state.is_terminal();
             if host.tasks.get(&key).is_some_and(over) {
                 host.tasks.remove(&key);
             }

@@ -144,8 +144,7 @@ impl World {
         let written = node.disk.iter().rev().any(|record| match record {
             agent::checkpoint::Record::Update { status, .. } => {
                 status.uuid() == acknowledged.uuid
-                    || (status.task_id == acknowledged.task_id
-                        && agent::is_terminal(status.state()))
+                    || (status.task_id == acknowledged.task_id && status.state().is_terminal())
             }
             _ => false,
         });

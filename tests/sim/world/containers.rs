@@ -163,7 +163,7 @@ impl World {
                 let live: Vec<_> = container
                     .tasks
                     .iter()
-                    .filter(|(_, run)| !agent::is_terminal(run.state))
+                    .filter(|(_, run)| !run.state.is_terminal())
                     .map(|(task, _)| task.clone())
                     .collect();
                 for task in live {
@@ -227,7 +227,7 @@ impl World {
             containers.filter(|container| known.contains_key(&container.config.framework_id));
         let running: u64 = mine
             .flat_map(|container| container.tasks.values())
-            .filter(|run| !agent::is_terminal(run.state))
+            .filter(|run| !run.state.is_terminal())
             .map(|run| millicpus(&run.info.resources))
             .sum();
         let core = node
@@ -259,7 +259,7 @@ impl World {
         let Some(run) = container.tasks.get(task) else {
             return;
         };
-        if agent::is_terminal(run.state) || container.destroying {
+        if run.state.is_terminal() || container.destroying {
             return;
         }
         let status = container.update(task, state, &mut self.life);
@@ -295,10 +295,7 @@ impl World {
         let Some(container) = node.containers.get_mut(id) else {
             return;
         };
-        let ended = container
-            .tasks
-            .values()
-            .all(|run| agent::is_terminal(run.state));
+        let ended = container.tasks.values().all(|run| run.state.is_terminal());
         let over =
             container.shutting_down || (container.is_command() && !container.tasks.is_empty());
         if ended && over && container.unacknowledged.is_empty() && !container.destroying {
