@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use mesosd::proto::link;
@@ -23,7 +24,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 use tonic::transport::Channel;
 
-const MESOSD: &str = env!("CARGO_BIN_EXE_mesosd");
+/// The program under test; the variable `MESOSD` names another build of it.
+static MESOSD: LazyLock<PathBuf> = LazyLock::new(|| {
+    std::env::var_os("MESOSD").map_or_else(|| env!("CARGO_BIN_EXE_mesosd").into(), PathBuf::from)
+});
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -117,7 +121,7 @@ impl Drop for Daemon {
 fn daemon(dir: &Path, name: &str, flags: &[String]) -> Result<Daemon, Failure> {
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let log = std::fs::File::create(dir.join(format!("{name}.log")))?;
-    let mut child = Command::new(MESOSD)
+    let mut child = Command::new(MESOSD.as_path())
         .args(flags)
         .args([
             "--ip=127.0.0.1".to_owned(),
@@ -345,7 +349,7 @@ fn run_local() -> Result<(), Failure> {
     let mut millis = Vec::new();
     for _ in 0..30 {
         let start = Instant::now();
-        let status = Command::new(MESOSD)
+        let status = Command::new(MESOSD.as_path())
             .args(["run", "--local", "--", "true"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -23,12 +23,16 @@ mod version;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use crate::containerizer::launcher::spawner;
+use crate::executor::supervisor;
+
 /// The hidden re-executions of this binary; none for every other command line.
 #[must_use]
 pub fn container_side() -> Option<ExitCode> {
     let word = std::env::args_os().nth(1)?;
     match word.to_str()? {
-        "executor" | "launch" => Some(crate::executor::supervisor::main()),
+        "executor" if spawner::is_meant() => Some(spawner::run(supervisor::main)),
+        "executor" | "launch" => Some(supervisor::main()),
         "fetch" => Some(crate::fetcher::main()),
         _ => None,
     }

@@ -13,7 +13,7 @@ use super::config::{ContainerizerConfig, LauncherChoice};
 use super::error::ContainerizerError;
 use super::isolators::{Chosen, Isolated, Requests, Settings, choose};
 use super::launch::Engine;
-use super::launcher::SealedProgram;
+use super::launcher::{SealedProgram, Spawner};
 use super::lifecycle::{Lifecycle, Observer, SharedIsolated, lock};
 use super::orphans;
 use super::plan::LauncherKind;
@@ -101,8 +101,9 @@ impl Containerizer {
             path: containers,
             cause,
         })?;
-        let program =
-            SealedProgram::new(&config.program).map_err(|cause| ContainerizerError::Program {
+        let spawner = SealedProgram::new(&config.program)
+            .and_then(Spawner::new)
+            .map_err(|cause| ContainerizerError::Program {
                 path: config.program.clone(),
                 cause,
             })?;
@@ -111,7 +112,7 @@ impl Containerizer {
             launcher: selected.launcher,
             host: selected.host,
             isolators: selected.chosen.isolators,
-            program,
+            spawner,
         });
         orphans::destroy_all(&engine);
         let (events, receiver) = mpsc::channel(EVENTS_MAX);

@@ -30,8 +30,8 @@ pub enum ContainerizerError {
         /// What the kernel said.
         cause: io::Error,
     },
-    /// The copy for the supervisors could not be made.
-    #[error("cannot copy {path} into memory for the supervisors: {cause}")]
+    /// The copy for the supervisors could not be made or started.
+    #[error("cannot run a copy of {path} in memory for the supervisors: {cause}")]
     Program {
         /// The program.
         path: PathBuf,

@@ -10,7 +10,7 @@ use super::cgroups::{Host, Level, Tree};
 use super::config::ContainerizerConfig;
 use super::error::LaunchError;
 use super::isolators::{Isolated, Isolator, Requests};
-use super::launcher::{SealedProgram, Spawned, spawn};
+use super::launcher::{Spawned, Spawner};
 use super::plan::{LaunchPlan, LauncherKind};
 use super::sandbox::{self, Output};
 use super::status::{self, ProcessRecord};
@@ -25,7 +25,7 @@ pub(super) struct Engine {
     /// `None` with the posix launcher.
     pub(super) host: Option<Host>,
     pub(super) isolators: Vec<Box<dyn Isolator>>,
-    pub(super) program: SealedProgram,
+    pub(super) spawner: Spawner,
 }
 
 /// A container that is ready to run.
@@ -119,8 +119,8 @@ impl Engine {
             .map(|tree| tree.leaves(Level::Supervisor))
             .unwrap_or_default();
         let Output { stdout, stderr } = &prepared.output;
-        let spawned = spawn(&self.program, &prepared.plan, &leaves, stdout, stderr)
-            .map_err(LaunchError::Spawn)?;
+        let spawned = self.spawner.spawn(&prepared.plan, &leaves, stdout, stderr);
+        let spawned = spawned.map_err(LaunchError::Spawn)?;
         prepared.isolated.supervisor = spawned.pid;
         // Our own unreaped child: its record is there even if it has ended already.
         if let Some(record) = ProcessRecord::of(spawned.pid) {

@@ -128,7 +128,7 @@ impl Lifecycle {
             uris: uris.clone(),
             sandbox: self.config.sandbox.clone(),
             user: prepared.plan.user.clone(),
-            program: self.engine.program.path(),
+            program: self.engine.spawner.program().path(),
         };
         let fetching = self.engine.config.fetcher.fetch(request);
         tokio::select! {

@@ -139,7 +139,7 @@ unsafe fn fork(born: Option<RawFd>) -> libc::c_long {
     // SAFETY: the caller's promise; the plain call shares no memory and takes no pointers.
     unsafe {
         match born {
-            Some(group) => clone::like_fork(Some(group), None),
+            Some(group) => clone::like_fork(group),
             None => libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0),
         }
     }

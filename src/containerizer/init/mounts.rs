@@ -86,13 +86,19 @@ fn perform_bind(bind: &Bind, index: usize) -> Result<(), Failure> {
 }
 
 /// Mounts the sandbox at its own path again, below the mount that hid it. The way there is made of
-/// directories only: whoever owns the mounted directory cannot redirect it with a link.
+/// directories only: whoever owns the mounted directory cannot redirect it with a link. All but the
+/// first are made in memory: they are no business of the task's, and not worth ten inodes on a disk.
 fn show_sandbox(sandbox: RawFd, reshow: &Reshow) -> Result<(), ()> {
     let mut place = open_directory(libc::AT_FDCWD, &reshow.under, 0).ok_or(())?;
-    for name in &reshow.names {
+    for (depth, name) in reshow.names.iter().enumerate() {
         // SAFETY: the name is null-terminated; an existing directory is as good (EEXIST).
         unsafe { libc::mkdirat(place, name.as_ptr(), 0o755) };
-        let next = open_directory(place, name, libc::O_NOFOLLOW).ok_or(())?;
+        let mut next = open_directory(place, name, libc::O_NOFOLLOW).ok_or(())?;
+        if depth == 0 && reshow.names.len() > 1 && in_memory(next).is_ok() {
+            // SAFETY: opened above; what is found at its place from now on is the mount.
+            unsafe { libc::close(next) };
+            next = open_directory(place, name, libc::O_NOFOLLOW).ok_or(())?;
+        }
         // SAFETY: opened by this loop and not used again.
         unsafe { libc::close(place) };
         place = next;
@@ -111,6 +117,18 @@ fn show_sandbox(sandbox: RawFd, reshow: &Reshow) -> Result<(), ()> {
     // SAFETY: opened above and not used again.
     unsafe { libc::close(place) };
     result
+}
+
+/// Mounts an empty file system on a directory, large enough for directories.
+fn in_memory(directory: RawFd) -> Result<(), ()> {
+    let mut text = [0_u8; 32];
+    let target = descriptor_path(directory, &mut text);
+    let kind = c"tmpfs".as_ptr();
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    let limits = c"mode=755,size=4k";
+    // SAFETY: all texts are null-terminated and live across the call.
+    let result = unsafe { libc::mount(kind, target.as_ptr(), kind, flags, limits.as_ptr().cast()) };
+    if result == 0 { Ok(()) } else { Err(()) }
 }
 
 /// `/proc/self/fd/<fd>`, written without allocation.

@@ -3,6 +3,7 @@
 pub mod posix;
 mod program;
 mod spawn;
+pub mod spawner;
 
 pub use program::SealedProgram;
-pub use spawn::{Spawned, spawn};
+pub use spawn::{Spawned, Spawner};

@@ -3,28 +3,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
 use std::path::{Path, PathBuf};
 
 /// Descriptors below this have, or may have, a fixed meaning in a supervisor.
-const FREE_FROM: RawFd = 10;
-
-/// The same file under a number that cannot collide with those that a supervisor gets fixed
-/// descriptors on, also when threads of this process free such numbers meanwhile.
-pub(super) fn above_fixed(file: impl Into<OwnedFd>) -> io::Result<OwnedFd> {
-    let file = file.into();
-    if file.as_raw_fd() >= FREE_FROM {
-        return Ok(file);
-    }
-    // SAFETY: the descriptor is open; the new one is owned at once.
-    unsafe {
-        let fd = libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, FREE_FROM);
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(OwnedFd::from_raw_fd(fd))
-    }
-}
+pub(super) const FREE_FROM: RawFd = 10;
 
 /// A copy of a program in memory.
 #[derive(Debug)]
@@ -36,7 +19,7 @@ impl SealedProgram {
     /// Copies and seals the program at `path`.
     pub fn new(path: &Path) -> io::Result<Self> {
         let mut source = File::open(path)?;
-        let mut copy = File::from(above_fixed(anonymous_file()?)?);
+        let mut copy = anonymous_file()?;
         io::copy(&mut source, &mut copy)?;
         let seals =
             libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
@@ -83,6 +66,5 @@ mod tests {
         let mut copy = &program.copy;
         assert!(copy.write_all(b"x").is_err());
         assert!(program.copy.set_len(0).is_err());
-        assert!(program.copy.as_raw_fd() >= FREE_FROM);
     }
 }

@@ -1,19 +1,23 @@
-//! Starting a supervisor: cloned straight into its cgroup where that is version 2, moved into it before
-//! exec where it is version 1, in a session of its own, with nothing inherited but what it needs.
+//! Starting a supervisor: born in its cgroup where that is version 2, moved into it before it does
+//! anything where it is version 1, in a session of its own, with nothing inherited but what it needs.
+//! The work is done by a process that waits for it, see [`super::spawner`].
 
-use std::ffi::{CStr, CString};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::ptr;
+use std::sync::{Mutex, PoisonError};
 
-use super::program::{SealedProgram, above_fixed};
-use crate::containerizer::clone;
-use crate::containerizer::plan::{CgroupVersion, LIFELINE_FD, LaunchPlan, PLAN_FD, TaskCgroup};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair,
+};
 
-/// Sets the flag on descriptors instead of closing them.
-const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+use super::program::SealedProgram;
+use super::spawner::{ANSWER, BORN, DESCRIPTORS_MAX, FIXED, JOIN, MARK};
+use crate::containerizer::plan::{CgroupVersion, LaunchPlan, TaskCgroup};
 
 /// A supervisor that runs.
 #[derive(Debug)]
@@ -26,66 +30,178 @@ pub struct Spawned {
     pub lifeline: OwnedFd,
 }
 
-/// What the child between clone and exec works with.
-struct Child<'a> {
-    path: &'a CStr,
-    argv: [*const libc::c_char; 3],
-    environment: [*const libc::c_char; 1],
-    joins: &'a [OwnedFd],
-    /// Source and fixed number of what it inherits.
-    descriptors: [(RawFd, RawFd); 5],
-    errors: RawFd,
+/// Starts supervisors, one after another.
+#[derive(Debug)]
+pub struct Spawner {
+    program: SealedProgram,
+    /// Started again when it is needed and not there.
+    process: Mutex<Option<Process>>,
 }
 
-/// Starts a supervisor for `plan` in `cgroups`, with `stdout` and `stderr` as its output.
-pub fn spawn(
-    program: &SealedProgram,
-    plan: &LaunchPlan,
-    cgroups: &[TaskCgroup],
-    stdout: &File,
-    stderr: &File,
-) -> io::Result<Spawned> {
-    let plan_file = above_fixed(plan_file(plan)?)?;
-    let null = above_fixed(File::open("/dev/null")?)?;
-    let stdout = above_fixed(stdout.try_clone()?)?;
-    let stderr = above_fixed(stderr.try_clone()?)?;
-    let (lifeline, lifeline_child) = pipe()?;
-    let (errors, errors_child) = pipe()?;
-    let (joins, born) = open_cgroups(cgroups)?;
-    let role = if plan.executor.is_some() {
-        c"executor"
-    } else {
-        c"launch"
-    };
-    let path = CString::new(program.path().into_os_string().into_encoded_bytes())?;
-    let child = Child {
-        path: &path,
-        argv: [c"mesosd".as_ptr(), role.as_ptr(), ptr::null()],
-        environment: [ptr::null()],
-        joins: &joins,
-        descriptors: [
-            (null.as_raw_fd(), 0),
-            (stdout.as_raw_fd(), 1),
-            (stderr.as_raw_fd(), 2),
-            (plan_file.as_raw_fd(), PLAN_FD),
-            (lifeline_child.as_raw_fd(), LIFELINE_FD),
-        ],
-        errors: errors_child.as_raw_fd(),
-    };
-    let (pid, pidfd) = clone_child(&child, born.as_ref())?;
-    drop((errors_child, lifeline_child));
-    let mut failure = Vec::new();
-    File::from(errors).read_to_end(&mut failure)?;
-    if let Ok(code) = <[u8; 4]>::try_from(failure.as_slice()) {
-        // SAFETY: our child, which has not been waited for; no status is asked for.
-        unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
-        return Err(io::Error::from_raw_os_error(i32::from_ne_bytes(code)));
+/// The waiting process; it ends with its socket.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    /// There until the end.
+    socket: Option<OwnedFd>,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.socket = None;
+        if let Err(error) = self.child.wait() {
+            tracing::error!(%error, "the spawner cannot be waited for");
+        }
     }
-    Ok(Spawned {
-        pid: pid.unsigned_abs(),
-        pidfd,
-        lifeline,
-    })
+}
+
+impl Spawner {
+    /// Starts the process that waits.
+    pub fn new(program: SealedProgram) -> io::Result<Self> {
+        let process = Process::start(&program)?;
+        Ok(Self {
+            program,
+            process: Mutex::new(Some(process)),
+        })
+    }
+
+    /// What it runs.
+    pub fn program(&self) -> &SealedProgram {
+        &self.program
+    }
+
+    /// Starts a supervisor for `plan` in `cgroups`, with `stdout` and `stderr` as its output.
+    pub fn spawn(
+        &self,
+        plan: &LaunchPlan,
+        cgroups: &[TaskCgroup],
+        stdout: &File,
+        stderr: &File,
+    ) -> io::Result<Spawned> {
+        let plan_file = plan_file(plan)?;
+        let (lifeline, lifeline_child) = pipe()?;
+        let (errors, errors_child) = pipe()?;
+        let (joins, born) = open_cgroups(cgroups)?;
+        let fixed: [RawFd; FIXED] = [
+            plan_file.as_raw_fd(),
+            stdout.as_raw_fd(),
+            stderr.as_raw_fd(),
+            lifeline_child.as_raw_fd(),
+            errors_child.as_raw_fd(),
+        ];
+        let groups = joins.iter().chain(&born).map(|group| group.as_raw_fd());
+        let descriptors: Vec<RawFd> = fixed.into_iter().chain(groups).collect();
+        let kind = if born.is_some() { BORN } else { JOIN };
+        let pid = self.ask(kind, &descriptors)?;
+        drop((errors_child, lifeline_child));
+        let pidfd = pidfd_of(pid);
+        let mut failure = Vec::new();
+        File::from(errors).read_to_end(&mut failure)?;
+        if let Ok(code) = <[u8; 4]>::try_from(failure.as_slice()) {
+            // SAFETY: our child, which has not been waited for; no status is asked for.
+            unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+            return Err(io::Error::from_raw_os_error(i32::from_ne_bytes(code)));
+        }
+        Ok(Spawned {
+            pid: pid.unsigned_abs(),
+            pidfd: pidfd?,
+            lifeline,
+        })
+    }
+
+    /// Sends a request and returns the new process' id. A spawner that has died is replaced.
+    fn ask(&self, kind: u8, descriptors: &[RawFd]) -> io::Result<libc::pid_t> {
+        if descriptors.len() > DESCRIPTORS_MAX {
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = match &*process {
+            Some(process) => process.send(kind, descriptors),
+            None => Err(io::Error::from(io::ErrorKind::NotConnected)),
+        };
+        if let Err(error) = sent {
+            tracing::warn!(%error, "the spawner has gone, starting another");
+            *process = None;
+            let another = process.insert(Process::start(&self.program)?);
+            another.send(kind, descriptors)?;
+        }
+        let answer = match &*process {
+            Some(process) => process.receive(),
+            None => Err(io::Error::from(io::ErrorKind::NotConnected)),
+        };
+        match answer {
+            Ok(pid) if pid > 0 => Ok(pid),
+            Ok(error) => Err(io::Error::from_raw_os_error(-error)),
+            Err(error) => {
+                // Whether it has done it is not known, so it is not asked again.
+                *process = None;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Process {
+    fn start(program: &SealedProgram) -> io::Result<Self> {
+        let (ours, theirs) = socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )?;
+        // Named as what it becomes: the supervisors keep this command line.
+        let child = Command::new(program.path())
+            .arg0("mesosd")
+            .arg("executor")
+            .env_clear()
+            .env(MARK, "")
+            .current_dir("/")
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .spawn()?;
+        Ok(Self {
+            child,
+            socket: Some(ours),
+        })
+    }
+
+    fn socket(&self) -> RawFd {
+        let socket = self.socket.as_ref().expect("there until the end");
+        socket.as_raw_fd()
+    }
+
+    fn send(&self, kind: u8, descriptors: &[RawFd]) -> io::Result<()> {
+        let kind = [kind];
+        let parts = [IoSlice::new(&kind)];
+        let rights = [ControlMessage::ScmRights(descriptors)];
+        sendmsg::<()>(self.socket(), &parts, &rights, MsgFlags::MSG_NOSIGNAL, None)?;
+        Ok(())
+    }
+
+    fn receive(&self) -> io::Result<i32> {
+        let mut answer = [0_u8; ANSWER];
+        loop {
+            match recv(self.socket(), &mut answer, MsgFlags::empty()) {
+                Ok(ANSWER) => return Ok(i32::from_ne_bytes(answer)),
+                Ok(_) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+                Err(nix::Error::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// A descriptor for a child that has not been waited for.
+fn pidfd_of(pid: libc::pid_t) -> io::Result<OwnedFd> {
+    // SAFETY: plain numbers; the new descriptor is owned at once.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+        let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
 }
 
 /// The plan in an anonymous file: no size limit, nothing to write while the other side reads.
@@ -110,8 +226,7 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
         if libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
             return Err(io::Error::last_os_error());
         }
-        let (ours, theirs) = (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1]));
-        Ok((ours, above_fixed(theirs)?))
+        Ok((OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])))
     }
 }
 
@@ -136,86 +251,4 @@ fn open_cgroups(cgroups: &[TaskCgroup]) -> io::Result<(Vec<OwnedFd>, Option<Owne
         }
     }
     Ok((joins, born))
-}
-
-/// Clones like fork, into the cgroup `born`. The parent has other threads: the child may only make
-/// system calls on what was prepared before.
-fn clone_child(child: &Child<'_>, born: Option<&OwnedFd>) -> io::Result<(libc::pid_t, OwnedFd)> {
-    let mut pidfd: libc::c_int = -1;
-    let mut all = [0_u64; 16];
-    let mut before = [0_u64; 16];
-    // SAFETY: the sets are larger than the kernel's and live across the calls. All signals are blocked
-    // over the clone, so that no handler of ours runs in the child. Without CLONE_VM and without a
-    // stack, clone3 returns twice like fork.
-    unsafe {
-        libc::sigfillset(all.as_mut_ptr().cast());
-        libc::pthread_sigmask(
-            libc::SIG_SETMASK,
-            all.as_ptr().cast(),
-            before.as_mut_ptr().cast(),
-        );
-        let cgroup = born.map(|directory| directory.as_raw_fd());
-        let pid = clone::like_fork(cgroup, Some(&mut pidfd));
-        if pid == 0 {
-            become_supervisor(child);
-        }
-        let error = io::Error::last_os_error();
-        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr().cast(), ptr::null_mut());
-        if pid < 0 {
-            return Err(error);
-        }
-        let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
-        Ok((pid, OwnedFd::from_raw_fd(pidfd)))
-    }
-}
-
-/// The child: reports the error of the first failed call and ends, or executes.
-///
-/// # Safety
-/// To be called in a fresh copy of the process only; everything in `child` must be valid.
-unsafe fn become_supervisor(child: &Child<'_>) -> ! {
-    // SAFETY: only system calls, on descriptors, null-terminated texts and buffers that the parent
-    // prepared and that this copy of its memory still holds.
-    unsafe {
-        if try_become(child) {
-            let none = [0_u64; 16];
-            for signal in 1..=64 {
-                libc::signal(signal, libc::SIG_DFL);
-            }
-            libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr().cast(), ptr::null_mut());
-            let environment = child.environment.as_ptr();
-            libc::execve(child.path.as_ptr(), child.argv.as_ptr(), environment);
-        }
-        let code = (*libc::__errno_location()).to_ne_bytes();
-        libc::write(child.errors, code.as_ptr().cast(), code.len());
-        libc::_exit(127)
-    }
-}
-
-/// Everything before exec; false if a call failed.
-///
-/// # Safety
-/// As for [`become_supervisor`].
-unsafe fn try_become(child: &Child<'_>) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if libc::setsid() < 0 {
-            return false;
-        }
-        for join in child.joins {
-            if libc::write(join.as_raw_fd(), c"0".as_ptr().cast(), 1) < 0 {
-                return false;
-            }
-        }
-        for (source, fixed) in child.descriptors {
-            if libc::dup2(source, fixed) < 0 {
-                return false;
-            }
-        }
-        // Whatever else this process has open, flagged or not, the supervisor does not get.
-        let first = LIFELINE_FD.unsigned_abs() + 1;
-        let last = libc::c_uint::MAX;
-        libc::syscall(libc::SYS_close_range, first, last, CLOSE_RANGE_CLOEXEC);
-        true
-    }
 }
