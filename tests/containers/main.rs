@@ -5,3 +5,4 @@ mod bench;
 mod isolation;
 mod leftovers;
 mod limits;
+mod v2;
