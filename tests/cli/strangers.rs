@@ -29,7 +29,7 @@ fn flood(address: SocketAddr, first: &[u8], chunk: &[u8], bytes_max: usize) -> u
     socket.write_all(first).unwrap();
     let begun = Instant::now();
     let mut sent = 0;
-    while sent < bytes_max && begun.elapsed() < Duration::from_secs(1) {
+    while sent < bytes_max && begun.elapsed() < Duration::from_millis(300) {
         match socket.write(chunk) {
             Ok(count) => sent += count,
             Err(_) => break,
