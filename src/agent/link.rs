@@ -73,7 +73,7 @@ enum LinkError {
     Address(String),
     #[error("{}", cause(.0))]
     Connect(#[source] tonic::transport::Error),
-    #[error("{}: {}", .0.code(), .0.message())]
+    #[error("{}", refusal(.0))]
     Refused(#[source] Box<Status>),
     #[error("no answer within {} s", OPEN_TIMEOUT.as_secs())]
     Slow,
@@ -86,6 +86,14 @@ fn cause(error: &dyn std::error::Error) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+/// The master's own words; of a status that was made on our side, the cause: what answers is no master.
+fn refusal(status: &Status) -> String {
+    if std::error::Error::source(status).is_some() {
+        return format!("it does not answer as a master does: {}", cause(status));
+    }
+    format!("{}: {}", status.code(), status.message())
 }
 
 /// The task that keeps the link.

@@ -171,6 +171,29 @@ fn client_commands_say_what_is_wrong() {
 }
 
 #[test]
+fn a_server_that_is_not_mesosd_is_told_apart() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let answers: [&[u8]; 2] = [b"", b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"];
+    std::thread::spawn(move || {
+        for answer in answers {
+            let (mut socket, _) = listener.accept().unwrap();
+            // The client may have gone already.
+            let _ = std::io::Read::read(&mut socket, &mut [0; 100]);
+            let _ = std::io::Write::write_all(&mut socket, answer);
+        }
+    });
+    for _ in answers {
+        let output = mesosd(&["ps", "--master", &address]);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(69), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        let wanted = "mesosd: no mesosd answers there: ";
+        assert!(stderr.starts_with(wanted), "{stderr}");
+    }
+}
+
+#[test]
 fn shells_understand_their_completions() {
     let dir = Folder::new();
     for shell in ["bash", "zsh", "fish"] {

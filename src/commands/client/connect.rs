@@ -15,7 +15,7 @@ use crate::proto::v1::master::operator_service_client::OperatorServiceClient;
 /// Time to open a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for one reply.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest reply: the state of a large cluster.
 const REPLY_BYTES_MAX: usize = 512 << 20;
 

@@ -41,6 +41,12 @@ pub(super) enum ClientError {
         /// The peer's own words, in one line.
         message: String,
     },
+    /// The connection ended without an answer, or with one of another protocol.
+    #[error("no mesosd answers there: {what}: check --master or MESOS_MASTER")]
+    NoAnswer {
+        /// What came instead.
+        what: String,
+    },
     /// The peer answered with something else than what was asked for.
     #[error("the {what} answered without '{field}': it is another version")]
     Incomplete {
@@ -82,6 +88,16 @@ pub(super) enum ClientError {
 impl ClientError {
     /// What a status of the peer means to us.
     pub(super) fn refused(status: &tonic::Status) -> Self {
+        // What the gRPC library says of an answer that is not gRPC.
+        if let Some((_, what)) = status.message().split_once("header missing, mapped from ") {
+            let what = what.to_owned();
+            return Self::NoAnswer { what };
+        }
+        // A status that the peer has sent has no cause on our side.
+        if let Some(cause) = std::error::Error::source(status) {
+            let what = crate::telemetry::chain(cause);
+            return Self::NoAnswer { what };
+        }
         let message = match status.message() {
             "" => format!("the call failed: {:?}", status.code()),
             message => message.replace('\n', " "),
@@ -95,7 +111,7 @@ impl ClientError {
     /// The exit code of the process.
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Unreachable { .. } => ExitCode::Unavailable,
+            Self::Unreachable { .. } | Self::NoAnswer { .. } => ExitCode::Unavailable,
             Self::Address { .. } | Self::ZooKeeper { .. } | Self::Ambiguous { .. } => {
                 ExitCode::Usage
             }

@@ -268,7 +268,11 @@ impl<'a> Job<'a> {
 
     /// Asks the master for its agents; an error if none of them will ever do.
     async fn look_for_agents(&mut self, begin: Instant) -> Result<(), RunError> {
+        let is_long = begin.elapsed() > SILENCE;
         let Ok(Some(agents)) = timeout_at(Instant::now() + PATIENCE, self.agents()).await else {
+            if is_long && !std::mem::replace(&mut self.complained_of_master, true) {
+                say(format_args!("{} does not answer; trying on", self.master));
+            }
             return Ok(());
         };
         if agents.is_empty() && begin.elapsed() > AGENTS_TIMEOUT {
@@ -278,7 +282,6 @@ impl<'a> Job<'a> {
         if let Some(reason) = self.needs.refusal(&agents) {
             return Err(RunError::NotPlaced(reason));
         }
-        let is_long = begin.elapsed() > SILENCE;
         if is_long && !std::mem::replace(&mut self.complained_of_waiting, true) {
             let missing = self.wanted() - self.tasks.len();
             if agents.is_empty() {
