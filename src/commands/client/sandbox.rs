@@ -207,7 +207,18 @@ fn mode_text(mode: u32) -> String {
     };
     let bits = (0..9).rev().zip("rwxrwxrwx".chars());
     let rights = bits.map(|(bit, right)| if mode & (1 << bit) != 0 { right } else { '-' });
-    std::iter::once(kind).chain(rights).collect()
+    let mut text: Vec<char> = std::iter::once(kind).chain(rights).collect();
+    // Set-user-id, set-group-id and sticky stand in the place of the x.
+    for (flag, at, with_x, without) in [
+        (0o4000, 3, 's', 'S'),
+        (0o2000, 6, 's', 'S'),
+        (0o1000, 9, 't', 'T'),
+    ] {
+        if mode & flag != 0 {
+            text[at] = if text[at] == 'x' { with_x } else { without };
+        }
+    }
+    text.into_iter().collect()
 }
 
 /// Stable keys for scripts.
@@ -246,5 +257,7 @@ mod tests {
     fn modes_look_as_in_ls() {
         assert_eq!(mode_text(0o100_644), "-rw-r--r--");
         assert_eq!(mode_text(0o040_750), "drwxr-x---");
+        assert_eq!(mode_text(0o041_777), "drwxrwxrwt");
+        assert_eq!(mode_text(0o106_640), "-rwSr-S---");
     }
 }
