@@ -6,6 +6,10 @@
 //!   A * F and the second half of the rounds has nothing to give. Every agent is dirty in every
 //!   round and every offer is built.
 //! - `alloc/agents/AxF` is the first half of AddAndUpdateSlave: what it takes to add all agents.
+//! - `alloc/expire/AxF`: every framework has refused every agent, and all A * F filters end at the
+//!   same moment: how long each step takes until everything is offered again.
+//! - `alloc/revive/AxF`: every framework has refused every agent for good, and one revives: the call
+//!   and the pass after it.
 //! - `alloc/one/AxF` is one task that ends in a cluster where everything else is refused: the cost
 //!   of a change must not grow with the cluster.
 //!
@@ -13,7 +17,7 @@
 //! output, one JSON line per measurement goes to `target/bench-results.jsonl`. With
 //! `MESOSD_BENCH_GRID=full` the large sizes run too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
@@ -107,10 +111,22 @@ impl Cluster {
         );
     }
 
-    fn decline_all(&mut self) {
+    fn decline_all(&mut self, filter: Filter) {
         for offer in std::mem::take(&mut self.offers) {
-            self.give_back(&offer, Some(FOR_GOOD));
+            self.give_back(&offer, Some(filter));
         }
+    }
+
+    /// A cluster where every framework has refused everything until `end`.
+    fn refused(agents: usize, frameworks: usize, end: Instant) -> Self {
+        let mut cluster = Self::new(agents, frameworks);
+        for _ in 0..frameworks {
+            cluster.pass();
+            cluster.decline_all(Filter {
+                refuse_for: end.since(cluster.now),
+            });
+        }
+        cluster
     }
 
     /// Makes every agent dirty without changing anything, as Mesos visits all of them.
@@ -174,7 +190,7 @@ fn decline(criterion: &mut Criterion, agents: usize, frameworks: usize) {
             let mut sum = Duration::ZERO;
             for _ in 0..rounds {
                 let state = cluster.get_or_insert_with(|| Cluster::new(agents, frameworks));
-                state.decline_all();
+                state.decline_all(FOR_GOOD);
                 state.touch(agents);
                 let took = state.pass();
                 let expected = if state.round < frameworks { agents } else { 0 };
@@ -219,6 +235,57 @@ fn add_agents(criterion: &mut Criterion, agents: usize, frameworks: usize) {
     samples.report(&id, "add F frameworks and A agents");
 }
 
+fn expire(criterion: &mut Criterion, agents: usize, frameworks: usize) {
+    let id = format!("alloc/expire/{agents}x{frameworks}");
+    let end = Instant(0).after(Duration::from_secs(86_400));
+    let mut samples = Samples::default();
+    criterion.bench_function(&id, |bencher| {
+        bencher.iter_custom(|times| {
+            let mut sum = Duration::ZERO;
+            for _ in 0..times {
+                let mut cluster = Cluster::refused(agents, frameworks, end);
+                cluster.now = end;
+                while cluster.offers.len() < agents {
+                    let started = Clock::now();
+                    cluster.allocator.run(cluster.now, &mut cluster.offers);
+                    let took = started.elapsed();
+                    samples.0.push(took);
+                    sum += took;
+                    cluster.now = cluster.now.after(Duration::from_millis(5));
+                }
+            }
+            sum
+        });
+    });
+    samples.report(&id, "each step until everything is offered");
+}
+
+fn revive(criterion: &mut Criterion, agents: usize, frameworks: usize) {
+    let id = format!("alloc/revive/{agents}x{frameworks}");
+    let end = Instant(0).after(Duration::from_secs(86_400));
+    let mut cluster = Cluster::refused(agents, frameworks, end);
+    let (mut calls, mut passes) = (Samples::default(), Samples::default());
+    criterion.bench_function(&id, |bencher| {
+        bencher.iter_custom(|times| {
+            let mut sum = Duration::ZERO;
+            for _ in 0..times {
+                let id = framework_id(cluster.round % frameworks);
+                cluster.round += 1;
+                let started = Clock::now();
+                cluster.allocator.revive(&id, &BTreeSet::new());
+                calls.0.push(started.elapsed());
+                passes.0.push(cluster.pass());
+                sum += started.elapsed();
+                assert_eq!(cluster.offers.len(), agents);
+                cluster.decline_all(FOR_GOOD);
+            }
+            sum
+        });
+    });
+    calls.report(&id, "the call");
+    passes.report(&id, "the pass after it");
+}
+
 fn one_change(criterion: &mut Criterion, agents: usize, frameworks: usize) {
     let id = format!("alloc/one/{agents}x{frameworks}");
     let mut cluster = Cluster::new(agents, frameworks);
@@ -258,6 +325,8 @@ fn main() {
     for (agents, frameworks) in sizes() {
         add_agents(&mut criterion, agents, frameworks);
     }
+    expire(&mut criterion, 1000, 100);
+    revive(&mut criterion, 1000, 100);
     for agents in [1000, 10_000].into_iter().chain(full.then_some(50_000)) {
         one_change(&mut criterion, agents, 100);
     }

@@ -12,6 +12,9 @@ use super::core::Allocator;
 /// Longest time that a filter lasts (Mesos caps `refuse_seconds` at 365 days).
 const FILTER_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// After how many ended filters a step leaves the others to the next one.
+const EXPIRED_MAX: usize = 10_000;
+
 /// A framework does not want what it gives back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filter {
@@ -98,16 +101,24 @@ impl Allocator {
         let least = self.config.allocation_interval;
         let until = now.after(filter.refuse_for.max(least).min(FILTER_MAX));
         let filters = &mut self.agents[agent].filters;
+        let before = filters.earliest();
         self.filters += usize::from(filters.add(number, refused, until));
+        let earliest = filters.earliest();
         self.clients[number].filters_on.insert(agent);
-        self.expiries.push(until, agent, number);
         self.metrics.filters_set += 1;
-        if self.expiries.is_stale(self.filters) {
+        if let Some(earliest) = earliest.filter(|_| earliest != before) {
+            self.note_expiry(earliest, agent);
+        }
+    }
+
+    /// Notes when to look for ended filters of an agent.
+    fn note_expiry(&mut self, earliest: Instant, agent: u32) {
+        self.expiries.push(earliest, agent);
+        if self.expiries.is_stale(self.agents.len()) {
             let agents = self.agents.iter();
-            self.expiries.rebuild(agents.flat_map(|(slot, agent)| {
-                let filters = agent.filters.iter();
-                filters.map(move |(client, until)| (until, slot, client))
-            }));
+            self.expiries.rebuild(
+                agents.filter_map(|(slot, agent)| Some((agent.filters.earliest()?, slot))),
+            );
         }
     }
 
@@ -128,22 +139,35 @@ impl Allocator {
         }
     }
 
-    /// Removes the filters that have ended; the next pass looks at their agents.
+    /// Removes the filters that have ended; the next pass looks at their agents. Stops when it
+    /// has been at it for long: the rest has to wait until the next call.
     pub(super) fn expire_filters(&mut self, now: Instant) {
-        while let Some((slot, number)) = self.expiries.pop(now) {
+        let mut removed = 0;
+        while removed < EXPIRED_MAX
+            && let Some((noted, slot)) = self.expiries.pop(now)
+        {
             let Some(agent) = self.agents.get_mut(slot) else {
                 continue;
             };
-            let expired = agent.filters.expire(number, now);
-            if expired == 0 {
+            if agent.filters.earliest() != Some(noted) {
                 continue;
             }
-            self.filters -= expired;
-            self.metrics.filters_expired += expired as u64;
-            if !agent.filters.has_client(number) {
-                self.clients[number].filters_on.remove(slot);
+            let ended = agent.filters.expire(now);
+            let next = agent.filters.earliest();
+            for number in &ended {
+                if !agent.filters.has_client(*number) {
+                    self.clients[*number].filters_on.remove(slot);
+                }
             }
-            self.agent_changed(slot);
+            if let Some(next) = next {
+                self.note_expiry(next, slot);
+            }
+            if !ended.is_empty() {
+                self.agent_changed(slot);
+            }
+            self.filters -= ended.len();
+            self.metrics.filters_expired += ended.len() as u64;
+            removed += ended.len();
         }
     }
 }

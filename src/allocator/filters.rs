@@ -3,10 +3,11 @@
 //! A filter blocks an offer that is contained in what was refused; a larger or different bundle
 //! passes. Nearly all clients refuse the same bundle of an agent, so an agent keeps each bundle
 //! once with a bit per client: whether a bundle blocks is found out once per visit, and whether it
-//! blocks a client is one bit. A filter costs 16 bytes here and 16 in [`Expiries`].
+//! blocks a client is one bit. A filter costs 16 bytes here; [`Expiries`] knows agents only.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use crate::base::Instant;
 
@@ -22,6 +23,14 @@ struct Refused {
     count: u32,
 }
 
+impl Refused {
+    /// A client's filter has ended.
+    fn release(&mut self, client: u32) {
+        self.clients.remove(client);
+        self.count -= 1;
+    }
+}
+
 /// One client's refusal of one bundle.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -34,7 +43,10 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(super) struct AgentFilters {
     bundles: Vec<Refused>,
+    /// Sorted by client.
     entries: Vec<Entry>,
+    /// No filter ends before; one may end later, if the one that did was removed.
+    earliest: Option<Instant>,
 }
 
 impl AgentFilters {
@@ -58,19 +70,33 @@ impl AgentFilters {
         self.bundles[at].resources.clone_from(refused);
         let bundle = u32::try_from(at).expect("fewer than 2^32 bundles");
         if !self.bundles[at].clients.insert(client) {
-            let same = |entry: &&mut Entry| (entry.client, entry.bundle) == (client, bundle);
-            let entry = self.entries.iter_mut().find(same);
+            let own = self.range_of(client);
+            let entry = self.entries[own].iter_mut().find(|e| e.bundle == bundle);
             let entry = entry.expect("each bit stands for a filter");
             entry.until = entry.until.max(until);
             return false;
         }
         self.bundles[at].count += 1;
-        self.entries.push(Entry {
+        let entry = Entry {
             until,
             client,
             bundle,
-        });
+        };
+        self.entries.insert(self.range_of(client).end, entry);
+        self.earliest = Some(self.earliest.map_or(until, |earliest| earliest.min(until)));
         true
+    }
+
+    /// Where the filters of a client are.
+    fn range_of(&self, client: u32) -> Range<usize> {
+        let start = self.entries.partition_point(|entry| entry.client < client);
+        let own = self.entries[start..].iter();
+        start..start + own.take_while(|entry| entry.client == client).count()
+    }
+
+    /// When to look for filters that have ended.
+    pub(super) const fn earliest(&self) -> Option<Instant> {
+        self.earliest
     }
 
     /// Which bundles contain `offered`, so that their clients must not be offered it.
@@ -99,21 +125,41 @@ impl AgentFilters {
 
     /// When the last filter of a client ends among these bundles.
     pub(super) fn blocked_until(&self, blocking: &[u32], client: u32) -> Option<Instant> {
-        self.entries
+        self.entries[self.range_of(client)]
             .iter()
-            .filter(|entry| entry.client == client && blocking.contains(&entry.bundle))
+            .filter(|entry| blocking.contains(&entry.bundle))
             .map(|entry| entry.until)
             .max()
     }
 
     /// Removes all filters of a client, and tells how many.
     pub(super) fn remove_client(&mut self, client: u32) -> usize {
-        self.remove_where(|entry| entry.client == client)
+        let own = self.range_of(client);
+        let removed = own.len();
+        for entry in self.entries.drain(own) {
+            self.bundles[entry.bundle as usize].release(client);
+        }
+        if self.entries.is_empty() {
+            self.earliest = None;
+        }
+        self.drop_unused_bundles();
+        removed
     }
 
-    /// Removes the filters of a client that have ended, and tells how many.
-    pub(super) fn expire(&mut self, client: u32, now: Instant) -> usize {
-        self.remove_where(|entry| entry.client == client && entry.until <= now)
+    /// Removes the filters that have ended, and tells whose they were, one by one.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<u32> {
+        let mut ended = Vec::new();
+        self.entries.retain(|entry| {
+            let lasts = entry.until > now;
+            if !lasts {
+                self.bundles[entry.bundle as usize].release(entry.client);
+                ended.push(entry.client);
+            }
+            lasts
+        });
+        self.earliest = self.entries.iter().map(|entry| entry.until).min();
+        self.drop_unused_bundles();
+        ended
     }
 
     /// True when the client has a filter here.
@@ -128,26 +174,6 @@ impl AgentFilters {
             all.union_with(&bundle.clients);
         }
         all
-    }
-
-    fn remove_where(&mut self, gone: impl Fn(&Entry) -> bool) -> usize {
-        let before = self.entries.len();
-        let mut at = 0;
-        while at < self.entries.len() {
-            if gone(&self.entries[at]) {
-                let entry = self.entries.swap_remove(at);
-                let bundle = &mut self.bundles[entry.bundle as usize];
-                bundle.clients.remove(entry.client);
-                bundle.count -= 1;
-            } else {
-                at += 1;
-            }
-        }
-        let removed = before - self.entries.len();
-        if removed > 0 {
-            self.drop_unused_bundles();
-        }
-        removed
     }
 
     fn drop_unused_bundles(&mut self) {
@@ -168,11 +194,6 @@ impl AgentFilters {
         }
     }
 
-    /// Client and end of every filter.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, Instant)> + '_ {
-        self.entries.iter().map(|entry| (entry.client, entry.until))
-    }
-
     /// Panics when bits and filters disagree.
     pub(super) fn check_invariants(&self) {
         for (at, bundle) in (0_u32..).zip(&self.bundles) {
@@ -182,45 +203,55 @@ impl AgentFilters {
             assert_eq!(bundle.clients.len(), bundle.count as usize);
             assert!(of_bundle().all(|entry| bundle.clients.contains(entry.client)));
         }
+        assert!(self.entries.is_sorted_by_key(|entry| entry.client));
+        assert_eq!(self.earliest.is_none(), self.entries.is_empty());
+        let earliest = self.entries.iter().map(|entry| entry.until).min();
+        assert!(self.earliest <= earliest, "no filter ends unnoticed");
     }
 }
 
-/// When filters end. May hold times of filters that are gone already: whoever takes one out looks
-/// whether the filter is still there.
+/// When to look at which agent's filters. Every agent that has any is here with its
+/// [`earliest`](AgentFilters::earliest); other times are left from before and mean nothing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Expiries {
-    heap: BinaryHeap<Reverse<(Instant, u32, u32)>>,
+    heap: BinaryHeap<Reverse<(Instant, u32)>>,
 }
 
 impl Expiries {
-    /// Notes a filter of a client on an agent.
-    pub(super) fn push(&mut self, until: Instant, agent: u32, client: u32) {
-        self.heap.push(Reverse((until, agent, client)));
+    /// Notes when to look at an agent.
+    pub(super) fn push(&mut self, earliest: Instant, agent: u32) {
+        self.heap.push(Reverse((earliest, agent)));
     }
 
-    /// Takes out the agent and client of a filter that has ended by `now`.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<(u32, u32)> {
-        let Reverse((until, agent, client)) = *self.heap.peek()?;
-        if until > now {
+    /// Takes out the next time and agent, if the time has come.
+    pub(super) fn pop(&mut self, now: Instant) -> Option<(Instant, u32)> {
+        let Reverse(next) = *self.heap.peek()?;
+        if next.0 > now {
             return None;
         }
         self.heap.pop();
-        Some((agent, client))
+        Some(next)
     }
 
-    /// The earliest end.
+    /// The earliest time.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse((until, _, _))| *until)
+        self.heap.peek().map(|Reverse((earliest, _))| *earliest)
     }
 
-    /// True when most of the times are of filters that are gone.
-    pub(super) fn is_stale(&self, filters: usize) -> bool {
-        self.heap.len() > 2 * filters + 1024
+    /// True when most of the times mean nothing.
+    pub(super) fn is_stale(&self, agents: usize) -> bool {
+        self.heap.len() > 2 * agents + 1024
     }
 
-    /// Starts again with the filters that there are.
-    pub(super) fn rebuild(&mut self, filters: impl Iterator<Item = (Instant, u32, u32)>) {
-        self.heap = filters.map(Reverse).collect();
+    /// Starts again with the times that mean something.
+    pub(super) fn rebuild(&mut self, times: impl Iterator<Item = (Instant, u32)>) {
+        self.heap = times.map(Reverse).collect();
+    }
+
+    /// True when an agent will be looked at then.
+    pub(super) fn contains(&self, earliest: Instant, agent: u32) -> bool {
+        let wanted = Reverse((earliest, agent));
+        self.heap.iter().any(|noted| *noted == wanted)
     }
 }
 
@@ -239,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_filter_is_small() {
-        assert!(size_of::<Entry>() + size_of::<(Instant, u32, u32)>() <= 32);
+        assert!(size_of::<Entry>() <= 16);
     }
 
     #[test]
@@ -271,8 +302,8 @@ mod tests {
                         list.push((client, refused, Instant(time)));
                     }
                     2 => {
-                        filters.expire(client, Instant(time));
-                        list.retain(|(c, _, until)| *c != client || *until > Instant(time));
+                        filters.expire(Instant(time));
+                        list.retain(|(_, _, until)| *until > Instant(time));
                     }
                     _ => {
                         filters.remove_client(client);
