@@ -125,12 +125,44 @@ impl Allocator {
         let slot = self.agents.insert(Agent::new(id.clone()));
         let before = self.agent_slots.insert(id.clone(), slot);
         assert!(before.is_none(), "agent {id} is added once");
+        self.fill_agent(slot, spec, used);
+    }
+
+    /// Takes over an agent that has registered again, active, with what frameworks have on it as
+    /// `used` says now. What was refused there stays refused, unless its attributes have changed.
+    /// Adds an agent that is not known.
+    pub fn readd_agent(
+        &mut self,
+        id: AgentId,
+        spec: AgentSpec,
+        used: &BTreeMap<FrameworkId, Resources>,
+    ) {
+        let Some(slot) = self.agent_slots.get(&id).copied() else {
+            return self.add_agent(id, spec, used);
+        };
+        self.empty_agent(slot);
+        self.agents[slot].active = true;
+        self.fill_agent(slot, spec, used);
+    }
+
+    /// Gives an agent its total, and frameworks what they have of it.
+    fn fill_agent(&mut self, slot: u32, spec: AgentSpec, used: &BTreeMap<FrameworkId, Resources>) {
         self.set_spec(slot, spec);
         for (framework, resources) in used {
             let framework = self.framework_or_stranger(framework);
             self.hold(framework, slot, resources);
         }
         self.settle(slot);
+    }
+
+    /// Takes from frameworks what they have of an agent, and its total from the cluster's.
+    fn empty_agent(&mut self, slot: u32) {
+        let agent = &mut self.agents[slot];
+        self.roles.tree_mut().shrink(&agent.total_amounts);
+        for (client, held) in std::mem::take(&mut agent.holders) {
+            let amounts = self.kinds.amounts(&held);
+            self.release(client, slot, &amounts, true);
+        }
     }
 
     /// Takes over another total or region. What is allocated stays; what is available is the new
@@ -173,12 +205,8 @@ impl Allocator {
         };
         self.candidates.agent_changed(slot, false);
         self.clear_agent_filters(slot);
-        let agent = self.agents.remove(slot);
-        self.roles.tree_mut().shrink(&agent.total_amounts);
-        for (client, held) in &agent.holders {
-            let amounts = self.kinds.amounts(held);
-            self.release(*client, slot, &amounts, true);
-        }
+        self.empty_agent(slot);
+        self.agents.remove(slot);
     }
 
     /// Lets an agent be offered again.
@@ -258,6 +286,9 @@ impl Allocator {
         for (slot, agent) in self.agents.iter() {
             assert_eq!(self.agent_slots.get(&agent.id), Some(&slot));
             agent.check_invariants(&mut kinds);
+            if let Some(earliest) = agent.filters.earliest() {
+                assert!(self.expiries.contains(earliest, slot), "filters end");
+            }
             totals.add(&agent.total_amounts);
         }
         assert_eq!(self.agent_slots.len(), self.agents.len());

@@ -220,12 +220,11 @@ impl Master {
         if !planted!(self, ForgetTaskOnReregister) {
             self.adopt_tasks(step, agent_id, message.tasks, stayed, &mut adopted);
         }
-        self.allocator.remove_agent(agent_id);
         let Some(agent) = self.agents.get(agent_id) else {
             return;
         };
         let (spec, used) = (self.agent_spec(agent_id), self.used_on(agent));
-        self.allocator.add_agent(agent_id.clone(), spec, &used);
+        self.allocator.readd_agent(agent_id.clone(), spec, &used);
         let answer = FromMaster::Reregistered(link::Reregistered {
             agent_id: agent_id.into(),
             master: v1::MasterInfo::clone(&self.info),

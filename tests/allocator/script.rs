@@ -149,9 +149,8 @@ impl Script {
         };
         let shown = match name {
             "config" => self.config(&words),
-            "agent" | "update-agent" | "remove-agent" | "activate-agent" | "deactivate-agent" => {
-                self.agent(name, &words)
-            }
+            "agent" | "readd-agent" | "update-agent" | "remove-agent" | "activate-agent"
+            | "deactivate-agent" => self.agent(name, &words),
             "framework"
             | "update-framework"
             | "remove-framework"
@@ -194,11 +193,16 @@ impl Script {
     fn agent(&mut self, name: &str, words: &Words<'_>) -> Shown {
         let id = words.agent(0)?;
         match name {
-            "agent" => {
+            "agent" | "readd-agent" => {
                 let used = words.used()?;
                 let used = used.map(|(who, what)| (FrameworkId::new(who), what));
-                let used = used.into_iter().collect();
-                self.allocator.add_agent(id, words.agent_spec()?, &used);
+                let (spec, used) = (words.agent_spec()?, used.into_iter().collect());
+                if name == "agent" {
+                    self.allocator.add_agent(id, spec, &used);
+                } else {
+                    self.offers.retain(|offer| offer.agent != id);
+                    self.allocator.readd_agent(id, spec, &used);
+                }
             }
             "update-agent" => self.allocator.update_agent(&id, words.agent_spec()?),
             "remove-agent" => {

@@ -26,6 +26,7 @@ const TOTALS: [&str; 6] = [
 #[derive(Clone, Debug)]
 enum Call {
     AddAgent(u32, usize, Option<(u32, usize)>),
+    ReaddAgent(u32, usize, Option<(u32, usize)>),
     UpdateAgent(u32, usize),
     RemoveAgent(u32),
     SetAgentActive(u32, bool),
@@ -70,9 +71,10 @@ fn spec() -> impl Strategy<Value = FrameworkSpec> {
 
 fn call() -> impl Strategy<Value = Call> {
     let roles = || proptest::collection::btree_set(0..ROLES.len(), 0..3);
-    let used = proptest::option::weighted(0.3, (0_u32..6, 0..ROLES.len()));
+    let used = || proptest::option::weighted(0.3, (0_u32..6, 0..ROLES.len()));
     prop_oneof![
-        3 => (0_u32..6, 0..TOTALS.len(), used).prop_map(|(a, t, u)| Call::AddAgent(a, t, u)),
+        3 => (0_u32..6, 0..TOTALS.len(), used()).prop_map(|(a, t, u)| Call::AddAgent(a, t, u)),
+        1 => (0_u32..6, 0..TOTALS.len(), used()).prop_map(|(a, t, u)| Call::ReaddAgent(a, t, u)),
         1 => (0_u32..6, 0..TOTALS.len()).prop_map(|(a, t)| Call::UpdateAgent(a, t)),
         1 => (0_u32..6).prop_map(Call::RemoveAgent),
         1 => (0_u32..6, any::<bool>()).prop_map(|(a, on)| Call::SetAgentActive(a, on)),
@@ -103,6 +105,12 @@ fn total(at: usize) -> AgentSpec {
     super::total(TOTALS[at])
 }
 
+fn used_by(used: Option<(u32, usize)>) -> BTreeMap<crate::base::FrameworkId, Resources> {
+    used.map(|(f, r)| (framework(f), bag("cpus:1;mem:64").allocate(&role(ROLES[r]))))
+        .into_iter()
+        .collect()
+}
+
 impl Pair {
     fn new(config: AllocatorConfig) -> Self {
         Self {
@@ -114,7 +122,18 @@ impl Pair {
 
     fn make(&mut self, call: &Call) {
         match call {
-            Call::AddAgent(a, t, used) => self.add_agent(*a, *t, *used),
+            Call::AddAgent(a, t, used) => {
+                if !self.slow.has_agent(&agent(*a)) {
+                    let used = used_by(*used);
+                    self.fast.add_agent(agent(*a), total(*t), &used);
+                    self.slow.add_agent(agent(*a), total(*t), &used);
+                }
+            }
+            Call::ReaddAgent(a, t, used) => {
+                let used = used_by(*used);
+                self.fast.readd_agent(agent(*a), total(*t), &used);
+                self.slow.readd_agent(agent(*a), total(*t), &used);
+            }
             Call::UpdateAgent(a, t) => {
                 self.fast.update_agent(&agent(*a), total(*t));
                 self.slow.update_agent(&agent(*a), total(*t));
@@ -167,18 +186,6 @@ impl Pair {
             }
         }
         self.fast.check_invariants();
-    }
-
-    fn add_agent(&mut self, a: u32, t: usize, used: Option<(u32, usize)>) {
-        if self.slow.has_agent(&agent(a)) {
-            return;
-        }
-        let used: BTreeMap<_, Resources> = used
-            .map(|(f, r)| (framework(f), bag("cpus:1;mem:64").allocate(&role(ROLES[r]))))
-            .into_iter()
-            .collect();
-        self.fast.add_agent(agent(a), total(t), &used);
-        self.slow.add_agent(agent(a), total(t), &used);
     }
 
     fn recover(&mut self, at: usize, all: bool, filter: Option<u64>) {
@@ -322,7 +329,7 @@ proptest! {
 fn finds_the_few_who_have_not_refused() {
     let mut pair = Pair::new(AllocatorConfig::default());
     for number in 0..5 {
-        pair.add_agent(number, (number % 2) as usize, None);
+        pair.make(&Call::AddAgent(number, (number % 2) as usize, None));
     }
     for number in 0..70 {
         let mut spec = super::spec(if number % 3 == 0 { &["a"] } else { &["a/b"] });

@@ -84,6 +84,17 @@ impl Reference {
         self.find_nodes();
     }
 
+    pub(super) fn readd_agent(
+        &mut self,
+        id: AgentId,
+        spec: AgentSpec,
+        used: &BTreeMap<FrameworkId, Resources>,
+    ) {
+        self.held.retain(|(_, agent), _| *agent != id);
+        self.find_nodes();
+        self.add_agent(id, spec, used);
+    }
+
     pub(super) fn update_agent(&mut self, id: &AgentId, spec: AgentSpec) {
         if let Some(agent) = self.agents.get_mut(id) {
             agent.spec = spec;

@@ -47,6 +47,21 @@ fn a_declined_offer_goes_to_others_and_comes_back_after_its_filter() {
 }
 
 #[test]
+fn a_refusal_outlasts_the_agents_broken_link() {
+    let mut bench = Bench::new();
+    let mut agent = bench.agent("a", "cpus:4;mem:1024");
+    let scheduler = bench.subscribe(framework("f"));
+    let offers = bench.offers(&scheduler);
+    bench.call(&scheduler, decline(&offers, 40.0)).unwrap();
+    bench.disconnect_agent(&agent);
+    bench.return_agent(&mut agent, Vec::new(), Vec::new());
+    bench.advance(Duration::from_secs(20));
+    assert!(bench.offers(&scheduler).is_empty());
+    bench.advance(Duration::from_secs(25));
+    assert_eq!(bench.offers(&scheduler).len(), 1);
+}
+
+#[test]
 fn declining_what_is_not_there_does_nothing() {
     let mut bench = Bench::new();
     bench.agent("a", "cpus:4;mem:1024");
