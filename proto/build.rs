@@ -1,5 +1,5 @@
 //! Build script: compiles `proto/` with protox (no protoc needed), generates the Rust types and gRPC
-//! services, the descriptor set for server reflection, and the tables of required fields.
+//! services, the descriptor set for server reflection, the tables of required fields, and the JSON coding.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
+
+mod json;
 
 use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};
@@ -23,6 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut descriptors = protox::compile(&files, [&root])?;
 
     fs::write(out.join("required.rs"), required_tables(&descriptors)?)?;
+
+    fs::write(out.join("json.rs"), json::implementations(&descriptors)?)?;
 
     let mut config = prost_build::Config::new();
     config.enable_type_names();

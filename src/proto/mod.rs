@@ -7,11 +7,13 @@
 //! | the agent link | [`link`] |
 //! | decoding with the checks | [`decode`], [`codec::CheckedCodec`] |
 //! | the checks themselves | [`required`] |
+//! | Mesos' JSON of its messages | [`json`] |
 //! | ids and times to and from messages | [`convert`] |
 //! | which states end a task | [`v1::TaskState::is_terminal`] |
 
 pub mod codec;
 pub mod convert;
+pub mod json;
 pub mod required;
 mod task_state;
 

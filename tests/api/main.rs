@@ -1,6 +1,7 @@
 //! The API over real sockets: what strangers may send, and what it costs.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod golden;
 mod malformed;
 mod plain;
 mod raw;
