@@ -4,6 +4,7 @@
 
 mod archives;
 mod server;
+mod tls;
 
 use std::fs;
 use std::os::fd::AsRawFd as _;
