@@ -25,6 +25,20 @@ fn in_etc(folder: &Folder, words: &[&str]) -> Command {
     command
 }
 
+/// A daemon as its unit in `config/` starts it.
+fn of_unit(folder: &Folder, role: &str) -> Command {
+    let unit = format!("config/mesosd-{role}.service");
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join(unit);
+    let unit = std::fs::read_to_string(unit).unwrap();
+    assert!(unit.lines().any(|line| line == "Type=notify"), "{unit}");
+    let line = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart="));
+    let words: Vec<_> = line.unwrap().split(' ').collect();
+    assert_eq!(words[0], "/usr/bin/mesosd");
+    in_etc(folder, &words[1..])
+}
+
 /// Whether this process may make mount namespaces.
 fn can_mount() -> bool {
     mesosd::testing::is_root()
@@ -78,9 +92,9 @@ fn a_cluster_starts_from_etc_as_packages_lay_it_out() {
     }
     let port = unused().port();
     let folder = host(port);
-    let mut master = Daemon::start(in_etc(&folder, &["--role=master"]), &folder.path("m.log"));
+    let mut master = Daemon::start(of_unit(&folder, "master"), &folder.path("m.log"));
     assert_eq!(master.address().port(), port);
-    let mut agent = Daemon::start(in_etc(&folder, &["--role=agent"]), &folder.path("a.log"));
+    let mut agent = Daemon::start(of_unit(&folder, "agent"), &folder.path("a.log"));
     agent.line("registered with the master");
 
     let address = format!("--master=127.0.0.1:{port}");
