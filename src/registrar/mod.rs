@@ -5,4 +5,4 @@ mod keeper;
 mod storage;
 
 pub use keeper::{Answer, Recovered, Registrar, RegistrarError, recover};
-pub use storage::{MemoryStorage, Storage, StorageError};
+pub use storage::{EmbeddedStorage, MemoryStorage, Storage, StorageError};

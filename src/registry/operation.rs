@@ -65,6 +65,18 @@ pub enum RegistryRefused {
 }
 
 impl Operation {
+    /// The agent that it is about.
+    #[must_use]
+    pub fn agent_id(&self) -> AgentId {
+        match self {
+            Self::AdmitAgent { agent_id, .. }
+            | Self::UpdateAgent { agent_id, .. }
+            | Self::MarkUnreachable { agent_id, .. }
+            | Self::MarkReachable { agent_id, .. }
+            | Self::RemoveAgent { agent_id } => agent_id.clone(),
+        }
+    }
+
     /// Applies the operation.
     pub fn apply(&self, registry: &mut Registry) -> Result<Mutated, RegistryRefused> {
         match self {

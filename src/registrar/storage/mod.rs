@@ -1,23 +1,48 @@
 //! Shell: where a registry is kept.
 
+mod embedded;
 mod memory;
 
 use std::future::Future;
+use std::path::PathBuf;
 
 use crate::registry::{Operation, Registry};
 
+pub use embedded::EmbeddedStorage;
 pub use memory::MemoryStorage;
 
 /// Why a store cannot be read or written. None of these is repaired by trying again.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// The store's content or medium is broken.
-    #[error("the registry store cannot be {verb}: {message}")]
+    #[error(
+        "the registry {} cannot be {verb}: {message}; with the file moved away the master starts with \
+         an empty registry, and agents come back to it by themselves", path.display()
+    )]
     Broken {
+        /// The file.
+        path: PathBuf,
         /// `read` or `written`.
         verb: &'static str,
         /// What the store says.
         message: String,
+    },
+    /// Another process has it open.
+    #[error("the registry {} is open in another master; each needs a --work_dir of its own", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It was written by a newer version.
+    #[error(
+        "the registry {} has format {format}, which is newer than this mesosd: use the version that wrote it",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// What it says of itself.
+        format: u64,
     },
     /// Another master leads: nothing of ours is accepted any more.
     #[error("another master has taken over the registry")]
