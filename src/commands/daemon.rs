@@ -19,6 +19,7 @@ use crate::flags::{
 };
 use crate::master::driver::DriverError;
 use crate::proto::v1;
+use crate::registrar::StorageError;
 use crate::runtime::{BindError, ExitCode, Shutdown, watchdog};
 use crate::telemetry::{LogConfig, LogError, LogHandle, Metrics, chain, start};
 
@@ -47,6 +48,9 @@ pub(super) enum DaemonError {
         /// What the system said.
         source: io::Error,
     },
+    /// The master's registry.
+    #[error(transparent)]
+    Registry(#[from] StorageError),
     /// The master's loop.
     #[error(transparent)]
     Master(#[from] DriverError),
@@ -71,7 +75,11 @@ impl DaemonError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Flags(_) => ExitCode::Usage,
-            Self::Log(_) | Self::Directory { .. } | Self::Agent(_) | Self::Host(_) => ExitCode::Io,
+            Self::Log(_)
+            | Self::Directory { .. }
+            | Self::Registry(_)
+            | Self::Agent(_)
+            | Self::Host(_) => ExitCode::Io,
             Self::Bind(_) => ExitCode::Unavailable,
             Self::Containerizer(error) => match error {
                 ContainerizerError::Isolation(_) => ExitCode::Usage,

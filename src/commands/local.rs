@@ -12,6 +12,7 @@ use super::master;
 use super::network::Network;
 use crate::api::service::daemon::Daemon;
 use crate::flags::{ClusterFlags, FlagError, LocalFlags};
+use crate::registrar::MemoryStorage;
 use crate::runtime::ready;
 use crate::telemetry::Metrics;
 
@@ -100,7 +101,11 @@ impl LocalCluster {
         // The agent counts for itself, under the same names.
         let mut agent_daemon = daemon.clone();
         agent_daemon.metrics = Metrics::new();
-        let master = master::begin(&settings.cluster, listening, daemon).await?;
+        let master = {
+            let storage = MemoryStorage::default();
+            let epoch = master::leadership_number();
+            master::begin(&settings.cluster, listening, daemon, storage, epoch).await?
+        };
         let reached = SocketAddr::new(local(address), address.port()).to_string();
         let (leader, masters) = watch::channel(Some(reached));
         let agent = agent::begin(agent_settings, agent_listening, masters, agent_daemon).await?;

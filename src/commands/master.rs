@@ -11,17 +11,18 @@ use crate::allocator::AllocatorConfig;
 use crate::api::http::master_routes;
 use crate::api::server::{Limits, serve};
 use crate::api::service::daemon::Daemon;
-use crate::flags::{ClusterFlags, FlagError, MasterFlags};
+use crate::flags::{ClusterFlags, FlagError, MasterFlags, RegistryKind};
 use crate::master::driver::{Running, start};
 use crate::master::{Handle, MasterConfig};
 use crate::proto::v1;
-use crate::registrar::MemoryStorage;
-use crate::runtime::{Shutdown, ready};
+use crate::registrar::{EmbeddedStorage, MemoryStorage, Storage};
+use crate::runtime::{Shutdown, SystemClock, ready};
 
 /// Everything that a master is told.
 #[derive(Debug)]
 pub(super) struct MasterSettings {
     work_dir: PathBuf,
+    registry: RegistryKind,
     network: Network,
     cluster: ClusterFlags,
 }
@@ -42,6 +43,7 @@ impl Serve for MasterFlags {
     fn configure(&self) -> Result<MasterSettings, FlagError> {
         Ok(MasterSettings {
             work_dir: self.work_dir.clone(),
+            registry: self.registry,
             network: Network::new(&self.network, Ipv4Addr::UNSPECIFIED.into())?,
             cluster: self.cluster.clone(),
         })
@@ -54,7 +56,19 @@ impl Serve for MasterFlags {
         usable("work_dir", &settings.work_dir)?;
         let listening = settings.network.listen().await?;
         let address = listening.address;
-        let mut serving = begin(&settings.cluster, listening, surroundings.daemon).await?;
+        let epoch = leadership_number();
+        let daemon = surroundings.daemon;
+        let cluster = &settings.cluster;
+        let mut serving = match settings.registry {
+            RegistryKind::InMemory => {
+                begin(cluster, listening, daemon, MemoryStorage::default(), epoch).await?
+            }
+            RegistryKind::ReplicatedLog => {
+                let storage = EmbeddedStorage::open(&settings.work_dir, epoch)?;
+                let epoch = storage.epoch();
+                begin(cluster, listening, daemon, storage, epoch).await?
+            }
+        };
         ready(&format!("master serves on {address}"));
         tokio::select! {
             () = surroundings.shutdown.draining() => {}
@@ -69,10 +83,13 @@ pub(super) async fn begin(
     cluster: &ClusterFlags,
     listening: Listening,
     daemon: Daemon,
+    storage: impl Storage,
+    epoch: u64,
 ) -> Result<Serving, DaemonError> {
-    let config = config(cluster, &listening.place);
+    let mut config = config(cluster, &listening.place);
+    config.epoch = epoch;
     let metrics = daemon.metrics.clone();
-    let running = start(config, MemoryStorage::default(), &metrics).await?;
+    let running = start(config, storage, &metrics).await?;
     let handle = running.handle.clone();
     let router = master_routes(handle.clone(), daemon).await;
     let stop = Shutdown::new();
@@ -114,6 +131,12 @@ impl Serving {
         let _ = self.front_ends.await;
         result
     }
+}
+
+/// What a leadership's epoch is at least: seconds since 1970, so that epochs grow also when a registry
+/// was lost or moved away. Agents refuse a master whose epoch is below one that they have seen.
+pub(super) fn leadership_number() -> u64 {
+    SystemClock.now().wall.0 / 1_000_000_000
 }
 
 fn config(flags: &ClusterFlags, place: &Place) -> MasterConfig {

@@ -24,6 +24,15 @@ pub struct MasterFlags {
     /// Directory of the registry.
     #[arg(long, value_name = "DIR", help_heading = "Master")]
     pub work_dir: PathBuf,
+    /// Where the registry is kept: in memory it ends with the master, otherwise it is a file in work_dir.
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_enum,
+        default_value = "replicated_log",
+        help_heading = "Master"
+    )]
+    pub registry: RegistryKind,
     #[command(flatten)]
     pub cluster: ClusterFlags,
     #[command(flatten)]
@@ -135,9 +144,6 @@ pub struct MasterCompatibilityFlags {
     /// Majority of the masters: this master decides alone.
     #[arg(long, value_name = "COUNT")]
     pub quorum: Option<NonZeroU32>,
-    /// Where the registry is kept: always in memory.
-    #[arg(long, value_name = "KIND", value_enum, default_value = "in_memory")]
-    pub registry: RegistryKind,
     /// Initial weights of roles: all weigh 1.
     #[arg(long, value_name = "ROLE=WEIGHT,...")]
     pub weights: Option<String>,

@@ -8,6 +8,7 @@ mod executors;
 mod groups;
 mod leftovers;
 mod limits;
+mod master_failover;
 mod sandboxes;
 mod scheduler;
 mod tasks;
