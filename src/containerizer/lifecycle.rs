@@ -72,19 +72,24 @@ impl Lifecycle {
 
     async fn launch(&mut self) -> Result<Running, LaunchError> {
         let (engine, config) = (Arc::clone(&self.engine), Arc::clone(&self.config));
-        let mut prepared = self.blocking(move || engine.prepare(&config)).await??;
-        let fetched = self.fetch(&prepared).await;
-        if let Err(error) = fetched {
-            self.undo(prepared).await;
-            return Err(error);
-        }
-        let engine = Arc::clone(&self.engine);
-        let (started, prepared) = self
-            .blocking(move || {
-                let started = engine.start(&mut prepared);
-                (started, prepared)
+        let (started, prepared) = if config.command.uris.is_empty() {
+            // In one go: each change of threads is a wait when many containers are launched.
+            self.blocking(move || {
+                engine
+                    .prepare(&config)
+                    .map(|prepared| started(&engine, prepared))
             })
-            .await?;
+            .await??
+        } else {
+            let prepared = self.blocking(move || engine.prepare(&config)).await??;
+            let fetched = self.fetch(&prepared).await;
+            if let Err(error) = fetched {
+                self.undo(prepared).await;
+                return Err(error);
+            }
+            let engine = Arc::clone(&self.engine);
+            self.blocking(move || started(&engine, prepared)).await?
+        };
         match self.watched(started, &prepared).await {
             Ok((supervised, oom)) => Ok(Running {
                 supervised,
@@ -117,12 +122,9 @@ impl Lifecycle {
         }
     }
 
-    /// Brings the command's files, if it has any.
+    /// Brings the command's files.
     async fn fetch(&mut self, prepared: &Prepared) -> Result<(), LaunchError> {
         let uris = &self.config.command.uris;
-        if uris.is_empty() {
-            return Ok(());
-        }
         let request = FetchRequest {
             container_id: self.config.container_id.clone(),
             uris: uris.clone(),
@@ -230,6 +232,12 @@ impl Lifecycle {
         }
         supervised.kill();
     }
+}
+
+/// Starts the supervisor.
+fn started(engine: &Engine, mut prepared: Prepared) -> (Result<Spawned, LaunchError>, Prepared) {
+    let started = engine.start(&mut prepared);
+    (started, prepared)
 }
 
 /// Waits for a status in `runtime`. A supervisor whose task never ran writes none.

@@ -17,6 +17,8 @@ pub const LIFELINE_FD: RawFd = 4;
 
 /// Largest plan that a supervisor accepts, in bytes.
 const PLAN_BYTES_MAX: u64 = 64 << 20;
+/// What a plan takes: read at once.
+const PLAN_BYTES_USUAL: usize = 8 << 10;
 
 /// Which launcher keeps hold of the container's processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,7 +206,7 @@ impl LaunchPlan {
             OwnedFd::from_raw_fd(PLAN_FD)
         };
         let mut file = File::from(descriptor);
-        let mut text = Vec::new();
+        let mut text = Vec::with_capacity(PLAN_BYTES_USUAL);
         // The file is shared with nobody, but its offset is where the writer left it.
         file.seek(SeekFrom::Start(0)).map_err(PlanError::Read)?;
         file.take(PLAN_BYTES_MAX)

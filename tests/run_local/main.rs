@@ -160,6 +160,49 @@ fn interruption_leaves_nothing_behind() {
     }
 }
 
+/// The signal comes while the cluster starts, while tasks are launched, while they run.
+#[test]
+fn interruption_at_any_moment_leaves_nothing_behind() {
+    let moments = [0, 7, 15, 25, 40, 60, 90, 130, 190, 280, 400, 600];
+    for (turn, moment) in moments.into_iter().enumerate() {
+        let (signal, code) = [(libc::SIGINT, 130), (libc::SIGTERM, 143)][turn % 2];
+        let scene = Scene::new();
+        let containers = scene.containers();
+        let mark = scene.mark();
+        let line = format!("setsid sleep {mark} & sleep {mark}");
+        let words = "run --local --cpus 0.01 --mem 32 --instances 10 -- sh -c";
+        let words: Vec<&str> = words.split(' ').chain([line.as_str()]).collect();
+        let process = scene.start_words(&words);
+        std::thread::sleep(Duration::from_millis(moment));
+        process.signal(signal);
+        if turn % 3 == 0 {
+            process.signal(signal);
+        }
+        let done = process.wait();
+        // Before the first instruction of its own it dies of the signal, and has made nothing.
+        let at_once = done.code == -1 && moment < 20;
+        assert!(done.code == code || at_once, "{moment} ms: {done:?}");
+        assert_eq!(scene.processes(), Vec::<String>::new(), "{moment} ms");
+        containers.assert_gone();
+        scene.assert_clean();
+    }
+}
+
+#[test]
+fn two_hundred_instances_come_and_go() {
+    let scene = Scene::new();
+    let containers = scene.containers();
+    let line = format!("echo out; : {}", scene.mark());
+    let words = "run --local --cpus 0.01 --mem 32 --instances 200 -- sh -c";
+    let words: Vec<&str> = words.split(' ').chain([line.as_str()]).collect();
+    let done = scene.start_words(&words).wait();
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_eq!(done.stdout.matches("out\n").count(), 200);
+    assert_eq!(scene.processes(), Vec::<String>::new());
+    containers.assert_gone();
+    scene.assert_clean();
+}
+
 #[test]
 fn what_a_task_leaves_running_ends_with_it() {
     let scene = Scene::new();

@@ -1,10 +1,12 @@
 //! A place to run the real binary in, and to look for what it leaves behind.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,36 @@ pub(crate) struct Done {
     pub(crate) code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+}
+
+/// Notes which containers a run has, while this value lives.
+pub(crate) struct Containers {
+    over: Arc<AtomicBool>,
+    watching: Option<JoinHandle<BTreeSet<String>>>,
+}
+
+impl Containers {
+    /// Ends the watch: no control group of any container that was seen may be left.
+    pub(crate) fn assert_gone(mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        let seen = self.watching.take().unwrap().join().unwrap();
+        let left: Vec<_> = groups_ending_with("")
+            .into_iter()
+            .filter(|group| {
+                let name = group
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned());
+                name.is_some_and(|name| seen.contains(&name))
+            })
+            .collect();
+        assert!(left.is_empty(), "control groups are left: {left:?}");
+    }
+}
+
+impl Drop for Containers {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A run that goes on.
@@ -106,6 +138,30 @@ impl Scene {
                 words.contains(&self.mark).then_some(words)
             })
             .collect()
+    }
+
+    /// Watches which containers there are from now on.
+    pub(crate) fn containers(&self) -> Containers {
+        let over = Arc::new(AtomicBool::new(false));
+        let (watched, tmp) = (Arc::clone(&over), self.tmp());
+        let names = |directory: PathBuf| {
+            let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
+        };
+        let watch = move || {
+            let mut seen = BTreeSet::new();
+            while !watched.load(Ordering::Relaxed) {
+                for cluster in names(tmp.clone()) {
+                    seen.extend(names(tmp.join(cluster).join("run/containers")));
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            seen
+        };
+        Containers {
+            over,
+            watching: Some(std::thread::spawn(watch)),
+        }
     }
 
     /// No file, no mount, no process.

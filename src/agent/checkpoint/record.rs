@@ -103,21 +103,20 @@ pub enum Durability {
 
 impl Record {
     /// What this record must survive. What describes processes needs no disk: they end with the power
-    /// too.
+    /// too. Nor does an acknowledgement: without it the update is sent again, which it may be.
     #[must_use]
     pub fn durability(&self) -> Durability {
         match self {
-            Self::Agent { .. }
-            | Self::AgentRemoved
-            | Self::Restarted
-            | Self::Update { .. }
-            | Self::Acknowledged { .. } => Durability::Power,
+            Self::Agent { .. } | Self::AgentRemoved | Self::Restarted | Self::Update { .. } => {
+                Durability::Power
+            }
             Self::Framework { .. }
             | Self::FrameworkEnded { .. }
             | Self::Executor { .. }
             | Self::Launched { .. }
             | Self::ExecutorEnded { .. }
-            | Self::Task { .. } => Durability::Process,
+            | Self::Task { .. }
+            | Self::Acknowledged { .. } => Durability::Process,
         }
     }
 }

@@ -143,9 +143,15 @@ async fn run(master: &MasterAddress, arguments: &RunArgs) -> Result<u8, RunError
         let job = Job::new(&master.to_string(), arguments);
         return job.run(&mut interruptions).await;
     }
+    let starting = Cluster::start();
+    tokio::pin!(starting);
     let cluster = tokio::select! {
-        cluster = Cluster::start() => cluster?,
-        code = interruptions.next() => return Ok(code),
+        cluster = &mut starting => cluster?,
+        code = interruptions.next() => {
+            // Half of it may be there. It waits for nobody, so this is quick.
+            starting.await?.stop().await;
+            return Ok(code);
+        }
     };
     let result = Job::new(cluster.master(), arguments)
         .run(&mut interruptions)
