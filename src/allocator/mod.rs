@@ -51,4 +51,4 @@ pub use filtering::Filter;
 pub use framework::{Capabilities, Capability, FrameworkSpec};
 pub use metrics::AllocatorMetrics;
 pub use report::{Explanation, Level, PassReport, RoleExplanation};
-pub use sorter::Share;
+pub use sorter::{Share, Weight, WeightError};

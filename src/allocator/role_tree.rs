@@ -11,7 +11,7 @@ use crate::roles::Role;
 
 use super::bits::BitSet;
 use super::slots::Slots;
-use super::sorter::{Amounts, Content, ShareTree};
+use super::sorter::{Amounts, Content, ShareTree, Weight};
 
 /// The label of a leaf; no role component can have it, and it sorts before nearly all of them.
 const LEAF: &str = ".";
@@ -32,6 +32,8 @@ struct RoleRecord {
 pub(super) struct RoleTree {
     records: Slots<RoleRecord>,
     slots: BTreeMap<Role, u32>,
+    /// Those that are not 1, also of roles that nobody uses at present.
+    weights: BTreeMap<Role, Weight>,
     tree: ShareTree,
 }
 
@@ -40,6 +42,7 @@ impl RoleTree {
         Self {
             records: Slots::default(),
             slots: BTreeMap::new(),
+            weights: BTreeMap::new(),
             tree: ShareTree::new(),
         }
     }
@@ -84,7 +87,27 @@ impl RoleTree {
             active: BitSet::default(),
         });
         self.slots.insert(role.clone(), slot);
+        if let Some(weight) = self.weights.get(role) {
+            self.tree.set_weight(node, *weight);
+        }
         slot
+    }
+
+    /// Sets the weight of a role, whether it is in use or not.
+    pub(super) fn set_weight(&mut self, role: &Role, weight: Weight) {
+        if weight == Weight::default() {
+            self.weights.remove(role);
+        } else {
+            self.weights.insert(role.clone(), weight);
+        }
+        if let Some(slot) = self.slots.get(role) {
+            self.tree.set_weight(self.records[*slot].node, weight);
+        }
+    }
+
+    /// The weights that are not 1.
+    pub(super) fn weights(&self) -> &BTreeMap<Role, Weight> {
+        &self.weights
     }
 
     /// Adds a framework under a role, inactive, and tells its node.
@@ -147,6 +170,8 @@ impl RoleTree {
             assert_eq!(&record.role, role);
             let children = self.tree.is_childless(record.node);
             assert!(!children, "role {role} is there for something");
+            let weight = self.weights.get(role).copied().unwrap_or_default();
+            assert_eq!(self.tree.weight(record.node), weight, "weight of {role}");
         }
         self.tree.check_invariants();
     }

@@ -10,7 +10,7 @@ use crate::roles::Role;
 use super::bits::BitSet;
 use super::core::{Allocator, amounts_of};
 use super::framework::{Client, Framework, FrameworkSpec};
-use super::sorter::Amounts;
+use super::sorter::{Amounts, Weight};
 
 impl Allocator {
     /// Adds a framework, active. `used` is what it has, by agent, allocated to roles: agents that
@@ -139,6 +139,21 @@ impl Allocator {
             self.refresh_client(number);
         }
         self.candidates.framework_changed();
+    }
+
+    /// Lets roles count for more or less than their siblings: a share is divided by the weight.
+    /// That changes who is offered the next thing, but gives nobody a reason to be offered more at
+    /// once, so it starts no pass.
+    pub fn set_weights(&mut self, weights: &BTreeMap<Role, Weight>) {
+        for (role, weight) in weights {
+            self.roles.set_weight(role, *weight);
+        }
+    }
+
+    /// The weights that are not 1.
+    #[must_use]
+    pub fn weights(&self) -> &BTreeMap<Role, Weight> {
+        self.roles.weights()
     }
 
     /// The clients of a framework under these roles, all if none is named.

@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use mesosd::allocator::{
-    AgentSpec, Allocation, Allocator, AllocatorConfig, Capability, Filter, FrameworkSpec,
+    AgentSpec, Allocation, Allocator, AllocatorConfig, Capability, Filter, FrameworkSpec, Weight,
 };
 use mesosd::base::{AgentId, FrameworkId, Instant, format_duration, parse_duration};
 use mesosd::resources::{Quantities, Reservation, Resource, Resources, parse};
@@ -158,6 +158,7 @@ impl Script {
             | "deactivate-framework"
             | "suppress"
             | "revive" => self.framework(name, &words),
+            "weight" => self.weight(&words),
             "accept" | "decline" | "rescind" | "end" => self.give_back(name, &words),
             "advance" => self.advance(&words),
             "run" => {
@@ -236,6 +237,15 @@ impl Script {
             "suppress" => allocator.suppress(&id, &named?),
             _ => allocator.revive(&id, &named?),
         }
+        Ok(Vec::new())
+    }
+
+    /// `weight ROLE NUMBER`.
+    fn weight(&mut self, words: &Words<'_>) -> Shown {
+        let role = Role::from_str(words.plain(0, "role")?).map_err(text)?;
+        let weight: f64 = words.plain(1, "weight")?.parse().map_err(text)?;
+        let weights = BTreeMap::from([(role, Weight::new(weight).map_err(text)?)]);
+        self.allocator.set_weights(&weights);
         Ok(Vec::new())
     }
 

@@ -6,5 +6,5 @@ mod share;
 mod tree;
 
 pub(super) use amounts::{Amounts, Kinds};
-pub use share::Share;
+pub use share::{Share, Weight, WeightError};
 pub(super) use tree::{Content, Leaves, ShareTree};

@@ -11,8 +11,7 @@ use std::sync::Arc;
 use crate::allocator::slots::Slots;
 
 use super::drf::{Standing, level};
-use super::share::Weight;
-use super::{Amounts, Share};
+use super::{Amounts, Share, Weight};
 
 /// How many siblings are looked through before shares are compared to find one: passes give to
 /// those in front.
@@ -134,6 +133,16 @@ impl ShareTree {
             at = node.parent;
             self.mark(at);
         }
+    }
+
+    /// A role counts for more or less than its siblings from now on.
+    pub(crate) fn set_weight(&mut self, slot: u32, weight: Weight) {
+        let node = &mut self.nodes[slot];
+        node.weight = weight;
+        self.standings[slot as usize].share =
+            Share::dominant(&node.allocated, &self.totals, node.weight);
+        let parent = node.parent;
+        self.mark(parent);
     }
 
     /// More to share; every share changes.

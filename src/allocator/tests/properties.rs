@@ -36,6 +36,8 @@ enum Call {
     SetFrameworkActive(u32, bool),
     Suppress(u32, BTreeSet<usize>),
     Revive(u32, BTreeSet<usize>),
+    /// In thousandths.
+    SetWeight(usize, u32),
     /// Which holding, all of it or one entry, with which filter in milliseconds.
     Recover(usize, bool, Option<u64>),
     /// After so many milliseconds.
@@ -86,6 +88,7 @@ fn call() -> impl Strategy<Value = Call> {
         1 => (0_u32..6, roles()).prop_map(|(f, r)| Call::Revive(f, r)),
         6 => (any::<usize>(), any::<bool>(), proptest::option::of(0_u64..5000))
             .prop_map(|(at, all, filter)| Call::Recover(at, all, filter)),
+        1 => (0..ROLES.len(), 1_u32..5000).prop_map(|(r, weight)| Call::SetWeight(r, weight)),
         6 => (0_u64..1500).prop_map(Call::Run),
     ]
 }
@@ -178,6 +181,12 @@ impl Pair {
             Call::Revive(f, roles) => {
                 self.fast.revive(&framework(*f), &named(roles));
                 self.slow.revive(&framework(*f), &named(roles));
+            }
+            Call::SetWeight(at, thousandths) => {
+                let weight = Weight::new(f64::from(*thousandths) / 1000.0).unwrap();
+                let weights = BTreeMap::from([(role(ROLES[*at]), weight)]);
+                self.fast.set_weights(&weights);
+                self.slow.set_weight(&role(ROLES[*at]), weight);
             }
             Call::Recover(at, all, filter) => self.recover(*at, *all, *filter),
             Call::Run(millis) => {

@@ -8,7 +8,7 @@ use crate::base::{AgentId, FrameworkId, Instant};
 use crate::resources::{Quantities, Resource, ResourceName, Resources};
 use crate::roles::Role;
 
-use super::super::{AgentSpec, Allocation, Capability, FrameworkSpec};
+use super::super::{AgentSpec, Allocation, Capability, FrameworkSpec, Weight};
 
 type ClientKey = (FrameworkId, Role);
 
@@ -41,6 +41,7 @@ pub(super) struct Reference {
     /// What each client has on each agent.
     pub(super) held: BTreeMap<(ClientKey, AgentId), Resources>,
     refusals: Vec<Refusal>,
+    weights: BTreeMap<Role, Weight>,
     /// How often each node was allocated to; none for newcomers. Nodes are named by their path:
     /// components of the role, `.` for its leaf, the framework's id.
     histories: BTreeMap<Vec<String>, Option<u64>>,
@@ -276,7 +277,18 @@ impl Reference {
             .collect()
     }
 
-    /// The largest part of any scalar that is allocated below a node, as part and whole.
+    pub(super) fn set_weight(&mut self, role: &Role, weight: Weight) {
+        self.weights.insert(role.clone(), weight);
+    }
+
+    /// In thousandths; frameworks and the leaves of roles have none of their own.
+    fn weight(&self, node: &[String]) -> i128 {
+        let role = Role::parse(&node.join("/")).ok();
+        let weight = role.and_then(|role| self.weights.get(&role));
+        weight.map_or(1000, |weight| weight.thousandths().into())
+    }
+
+    /// The largest part of any scalar that is allocated below a node, as part and whole, by weight.
     fn share(&self, node: &[String]) -> (i128, i128) {
         let mut totals: BTreeMap<&ResourceName, i128> = BTreeMap::new();
         for item in self
@@ -299,7 +311,9 @@ impl Reference {
             .map(|(name, part)| (part, totals.get(name).copied().unwrap_or(0)))
             .filter(|(part, whole)| *part > 0 && *whole > 0)
             .max_by(|(a, b), (c, d)| (a * d).cmp(&(c * b)))
-            .unwrap_or((0, 1))
+            .map_or((0, 1), |(part, whole)| {
+                (part * 1000, whole * self.weight(node))
+            })
     }
 
     fn compare(&self, one: &[String], other: &[String]) -> Ordering {
