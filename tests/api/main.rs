@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod golden;
+mod http;
 mod malformed;
 mod plain;
 mod raw;
 mod slow;
+mod wire;

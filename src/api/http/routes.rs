@@ -12,7 +12,7 @@ use axum::routing::get;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use tonic::Status;
 
-use super::page;
+use super::{page, v1};
 use crate::api::error::ApiError;
 use crate::api::grpc;
 use crate::api::server::is_grpc;
@@ -28,7 +28,8 @@ use crate::{agent, master};
 pub async fn master_routes(handle: master::Handle, daemon: Daemon) -> Router {
     let schedulers = SchedulerCalls::new(handle.clone());
     let operators = OperatorCalls::new(handle.clone(), daemon.clone());
-    let rpc = grpc::master(handle, schedulers, operators.clone()).await;
+    let rpc = grpc::master(handle, schedulers.clone(), operators.clone()).await;
+    let rpc = rpc.merge(v1::master(schedulers, operators.clone()));
     let metrics = {
         let operators = operators.clone();
         move || {
@@ -52,7 +53,8 @@ pub async fn master_routes(handle: master::Handle, daemon: Daemon) -> Router {
 pub async fn agent_routes(handle: agent::Handle, daemon: Daemon, statistics: Statistics) -> Router {
     let executors = ExecutorCalls::new(handle.clone());
     let operators = AgentCalls::new(handle, daemon.clone(), statistics);
-    let rpc = grpc::agent(executors, operators.clone()).await;
+    let rpc = grpc::agent(executors.clone(), operators.clone()).await;
+    let rpc = rpc.merge(v1::agent(executors, operators.clone()));
     let metrics = {
         let operators = operators.clone();
         move || {

@@ -81,6 +81,8 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(limits.next_request)
         .max_buf_size(limits.header_bytes as usize)
+        // As Mesos writes them: there are clients that compare exactly.
+        .title_case_headers(true)
         .half_close(false);
     builder
         .http2()

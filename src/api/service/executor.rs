@@ -38,6 +38,35 @@ impl ExecutorCalls {
         Ok(EventStream::new(events))
     }
 
+    /// Whether a call keeps the rules of the executor API.
+    ///
+    /// # Errors
+    ///
+    /// The rule that it breaks.
+    pub fn check(&self, call: &Call) -> Result<(), ApiError> {
+        ParsedCall::from_wire(call.clone())?;
+        Ok(())
+    }
+
+    /// Whether the agent has the executor that calls.
+    ///
+    /// # Errors
+    ///
+    /// It does not.
+    pub async fn check_known(&self, call: &Call) -> Result<(), ApiError> {
+        let snapshot = self.agent.snapshot().await?;
+        let (framework, executor) = (&call.framework_id.value, &call.executor_id.value);
+        let known = snapshot
+            .executors()
+            .any(|one| one.framework_id.as_str() == framework && one.id.as_str() == executor);
+        if known {
+            return Ok(());
+        }
+        Err(ApiError::invalid(format!(
+            "executor '{executor}' of framework '{framework}' is not known here"
+        )))
+    }
+
     /// Every other call.
     ///
     /// # Errors

@@ -74,33 +74,7 @@ impl SchedulerCalls {
         call: Call,
         principal: Option<String>,
     ) -> Result<SchedulerEvents, ApiError> {
-        if kind(&call)? != call::Type::Subscribe {
-            let name = call.r#type().as_str_name();
-            let message = format!("type: {name} is not for Subscribe; send it with Call");
-            return Err(ApiError::field("type", message));
-        }
-        let outer = call.framework_id.map(|id| id.value);
-        let subscribe = call
-            .subscribe
-            .ok_or_else(|| ApiError::missing("subscribe"))?;
-        let inner = subscribe
-            .framework_info
-            .id
-            .as_ref()
-            .map(|id| id.value.clone());
-        if outer != inner {
-            return Err(ApiError::field(
-                "framework_id",
-                format!(
-                    "framework_id is {}, subscribe.framework_info.id is {}: they must be equal",
-                    shown(outer.as_deref()),
-                    shown(inner.as_deref()),
-                ),
-            ));
-        }
-        if let Some(id) = inner {
-            framework_id(&id)?;
-        }
+        let subscribe = subscription(call)?;
         let subscription = self
             .master
             .subscribe(
@@ -115,6 +89,15 @@ impl SchedulerCalls {
         })
     }
 
+    /// Whether [`Self::subscribe`] would take the call.
+    ///
+    /// # Errors
+    ///
+    /// A call of another type, or one without its parts.
+    pub fn check_subscribe(&self, call: &Call) -> Result<(), ApiError> {
+        subscription(call.clone()).map(|_| ())
+    }
+
     /// Every other call; `stream_id` is the name that the caller gave.
     ///
     /// # Errors
@@ -122,21 +105,56 @@ impl SchedulerCalls {
     /// The call is malformed, its stream is not the framework's, or the master refuses it.
     pub async fn call(&self, call: Call, stream_id: Option<&str>) -> Result<(), ApiError> {
         let (id, call) = parse(call)?;
-        let stream_id = stream_id.ok_or_else(|| {
-            ApiError::invalid(format!(
-                "'{STREAM_ID}' is missing: send back what Subscribe gave"
-            ))
-        })?;
-        let connection = self.streams.find(stream_id).ok_or_else(|| {
-            ApiError::WrongStream(format!(
-                "'{STREAM_ID}' names no open subscription: it was closed or replaced; subscribe again"
-            ))
-        })?;
+        let Some(connection) = stream_id.and_then(|name| self.streams.find(name)) else {
+            // The master refuses a call without connection; what it says of the framework comes first.
+            let refused = self.master.scheduler_call(id, None, call).await;
+            return Err(match (refused.map_err(ApiError::from), stream_id) {
+                (Err(error @ (ApiError::NotSubscribed(_) | ApiError::Unavailable(_))), _) => error,
+                (_, Some(_)) => ApiError::WrongStream(format!(
+                    "'{STREAM_ID}' names no open subscription: it was closed or replaced; subscribe again"
+                )),
+                (_, None) => ApiError::invalid(format!(
+                    "'{STREAM_ID}' is missing: send back what Subscribe gave"
+                )),
+            });
+        };
         self.master
             .scheduler_call(id, Some(connection), call)
             .await?;
         Ok(())
     }
+}
+
+/// The checked content of a SUBSCRIBE.
+fn subscription(call: Call) -> Result<call::Subscribe, ApiError> {
+    if kind(&call)? != call::Type::Subscribe {
+        let name = call.r#type().as_str_name();
+        let message = format!("type: {name} is not for Subscribe; send it with Call");
+        return Err(ApiError::field("type", message));
+    }
+    let mut subscribe = call
+        .subscribe
+        .ok_or_else(|| ApiError::missing("subscribe"))?;
+    // Some clients send an empty id when they have none yet.
+    let info = &mut subscribe.framework_info;
+    info.id = info.id.take().filter(|id| !id.value.is_empty());
+    let inner = info.id.as_ref().map(|id| id.value.as_str());
+    let outer = call.framework_id.as_ref().map(|id| id.value.as_str());
+    let outer = outer.filter(|id| !id.is_empty());
+    if outer != inner {
+        return Err(ApiError::field(
+            "framework_id",
+            format!(
+                "framework_id is {}, subscribe.framework_info.id is {}: they must be equal",
+                shown(outer),
+                shown(inner),
+            ),
+        ));
+    }
+    if let Some(id) = inner {
+        framework_id(id)?;
+    }
+    Ok(subscribe)
 }
 
 fn shown(id: Option<&str>) -> String {

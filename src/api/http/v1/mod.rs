@@ -1,0 +1,86 @@
+//! Shell: Mesos' v1 HTTP API: JSON and protobuf over the service layer that gRPC has, with Mesos' order
+//! of checks and its codes.
+//!
+//! | what | where |
+//! | --- | --- |
+//! | `POST /api/v1/scheduler` | [`scheduler`] |
+//! | `POST /api/v1/executor` | [`executor`] |
+//! | `POST /api/v1` of master and agent | [`operator`] |
+//! | content types and what is accepted | [`media`] |
+//! | bodies to messages | [`request`] |
+//! | messages to bodies, streams of records | [`reply`] |
+//! | what failed requests get | [`refusal`] |
+
+mod executor;
+mod media;
+mod operator;
+mod refusal;
+mod reply;
+mod request;
+mod scheduler;
+
+use std::future::Future;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use refusal::Refusal;
+
+use crate::api::service::agent::AgentCalls;
+use crate::api::service::executor::ExecutorCalls;
+use crate::api::service::operator::OperatorCalls;
+use crate::api::service::scheduler::SchedulerCalls;
+
+/// The APIs of a master.
+pub(super) fn master(schedulers: SchedulerCalls, operators: OperatorCalls) -> Router {
+    let scheduler = move |request| {
+        let calls = schedulers.clone();
+        async move { scheduler::answer(&calls, request).await }
+    };
+    let operator = move |request| {
+        let calls = operators.clone();
+        async move { operator::answer_master(&calls, request).await }
+    };
+    let routes = add(Router::new(), "master", "/api/v1/scheduler", scheduler);
+    add(routes, "master", "/api/v1", operator)
+}
+
+/// The APIs of an agent.
+pub(super) fn agent(executors: ExecutorCalls, operators: AgentCalls) -> Router {
+    let executor = move |request| {
+        let calls = executors.clone();
+        async move { executor::answer(&calls, request).await }
+    };
+    let operator = move |request| {
+        let calls = operators.clone();
+        async move { operator::answer_agent(&calls, request).await }
+    };
+    let routes = add(Router::new(), "slave(1)", "/api/v1/executor", executor);
+    add(routes, "slave(1)", "/api/v1", operator)
+}
+
+/// Serves a path and all below it, as libprocess does, also under the name of the process: some clients
+/// append the path twice or name the operator API `/api/v1/operator`.
+fn add<F, A>(router: Router, process: &str, path: &str, answer: F) -> Router
+where
+    F: Fn(Request) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Result<Response, Refusal>> + Send + 'static,
+{
+    // A redirect names the path with the process, as in Mesos.
+    let base = format!("/{process}{path}");
+    let handler = any(move |request: Request| {
+        let answered = answer(request);
+        async move {
+            let answered = answered.await;
+            answered.unwrap_or_else(|refusal| refusal.at(&base).into_response())
+        }
+    });
+    let mut router = router;
+    for prefix in [String::new(), format!("/{process}")] {
+        for suffix in ["", "/", "/{*rest}"] {
+            router = router.route(&format!("{prefix}{path}{suffix}"), handler.clone());
+        }
+    }
+    router
+}

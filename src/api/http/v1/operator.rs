@@ -1,0 +1,66 @@
+//! `POST /api/v1` of master and agent.
+
+use axum::extract::Request;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use prost::Message;
+use tokio_stream::StreamExt;
+
+use super::media::Media;
+use super::refusal::Refusal;
+use super::{reply, request};
+use crate::api::error::ApiError;
+use crate::api::service::agent::AgentCalls;
+use crate::api::service::operator::OperatorCalls;
+use crate::proto::json::Json;
+use crate::proto::v1::{agent, master};
+
+/// Answers one call to a master, or opens the stream of its events.
+pub(super) async fn answer_master(
+    calls: &OperatorCalls,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (headers, mut call) = request::message::<master::Call>(request).await?;
+    call.r#type = request::known::<master::call::Type>(call.r#type);
+    if call.r#type.is_none() {
+        return Err(ApiError::missing("type").into());
+    }
+    let media = Media::of_reply(&headers)?;
+    if call.r#type() == master::call::Type::Subscribe {
+        let events = calls.subscribe(&call).await?;
+        // A subscriber that was too slow sees its stream end: there is no event that says why.
+        let records = events.map_while(move |event| {
+            let event = event.ok()?;
+            Some(reply::record(media, event.as_ref()))
+        });
+        return Ok(reply::stream(media, records));
+    }
+    let answer = calls.call(call).await?;
+    Ok(given(media, &headers, answer.r#type, answer).await)
+}
+
+/// Answers one call to an agent.
+pub(super) async fn answer_agent(
+    calls: &AgentCalls,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (headers, mut call) = request::message::<agent::Call>(request).await?;
+    call.r#type = request::known::<agent::call::Type>(call.r#type);
+    if call.r#type.is_none() {
+        return Err(ApiError::missing("type").into());
+    }
+    let media = Media::of_reply(&headers)?;
+    let answer = calls.call(call).await?;
+    Ok(given(media, &headers, answer.r#type, answer).await)
+}
+
+/// Orders are answered without content: their answer has no type.
+async fn given<M>(media: Media, headers: &HeaderMap, kind: Option<i32>, answer: M) -> Response
+where
+    M: Message + Json + 'static,
+{
+    match kind {
+        Some(_) => reply::whole(media, headers, answer).await,
+        None => reply::empty(StatusCode::OK),
+    }
+}
