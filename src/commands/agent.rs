@@ -168,7 +168,7 @@ pub(super) async fn begin(
         serve(
             listening.listener,
             router,
-            Limits::default(),
+            Limits::of_process(),
             &metrics,
             stopped,
         )

@@ -3,12 +3,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use mesosd::proto::v1::master::call;
 
 use crate::api::{ask, of_type};
-use crate::binary::{Folder, master};
+use crate::binary::{Daemon, Folder, MESOSD, clean, master, until};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -48,6 +49,34 @@ fn resident(pid: nix::unistd::Pid) -> usize {
         .unwrap()
         .parse()
         .unwrap()
+}
+
+#[test]
+fn too_many_strangers_leave_room_for_files() {
+    let dir = Folder::new();
+    // A process may have 64 files open; 100 strangers want to stay.
+    let mut start = Command::new("sh");
+    start
+        .args(["-c", "ulimit -n 64 && exec \"$@\"", "sh", MESOSD])
+        .args(["--role=master", "--ip=127.0.0.1", "--port=0"])
+        .arg(dir.flag("work_dir", "work"));
+    clean(&mut start);
+    let mut daemon = Daemon::start(start, &dir.path("log"));
+    let address = daemon.address();
+    let open: Vec<_> = (0..100).map(|_| connect(address)).collect();
+    // Those above the bound are closed at once.
+    let mut last = open.last().unwrap();
+    assert!(matches!(last.read(&mut [0; 10]), Ok(0) | Err(_)));
+    let files = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap();
+    assert!(files.count() < 62);
+    assert!(!daemon.log().contains("WARN"), "{}", daemon.log());
+    drop(open);
+    let healthy = until("it answers again", || {
+        let answer = ask(address, of_type(call::Type::GetHealth));
+        answer.ok().and_then(|answer| answer.get_health)
+    });
+    assert!(healthy.healthy);
+    assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]

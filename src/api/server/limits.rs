@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit};
+
 /// Bounds of a listener. What exceeds one of them is refused or closed, and the rest goes on.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -25,6 +27,22 @@ pub struct Limits {
     pub keepalive_answer: Duration,
     /// From the wish to end to the end of requests in progress.
     pub drain: Duration,
+}
+
+impl Limits {
+    /// The default, with connections bounded by the descriptors that this process may have open: a quarter
+    /// of those stays for its own files, whatever strangers do.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let limits = Self::default();
+        // Every system that this runs on has this limit.
+        let open = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+        let most = usize::try_from(open / 4 * 3).unwrap_or(usize::MAX);
+        Self {
+            connections: limits.connections.min(most).max(1),
+            ..limits
+        }
+    }
 }
 
 impl Default for Limits {

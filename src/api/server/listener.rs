@@ -10,6 +10,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::connection::converse;
 use super::limits::Limits;
@@ -17,6 +18,9 @@ use crate::telemetry::Metrics;
 
 /// Pause after an error that is the host's and not the connection's: out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Time between two lines about that: whoever opens too many connections must not fill the log.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// Serves `router` on `listener` until `stop` is done, then lets requests in progress end for
 /// [`Limits::drain`]. Metrics: `http/connections`, `http/connections_refused`.
@@ -36,6 +40,7 @@ pub async fn serve(
     let (draining, signal) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
+    let mut said: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -56,7 +61,10 @@ pub async fn serve(
             }
             Err(error) if is_of_connection(error.kind()) => {}
             Err(error) => {
-                tracing::warn!(%error, "no connection could be accepted; trying on");
+                if said.is_none_or(|at| at.elapsed() > SILENCE) {
+                    tracing::warn!(%error, "no connection could be accepted; trying on");
+                    said = Some(Instant::now());
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
