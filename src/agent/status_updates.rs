@@ -87,7 +87,7 @@ impl Agent {
         }
         let hold = executor.is_built_in()
             && executor.status != ExecutorStatus::Terminated
-            && looks_killed(&status);
+            && looks_killed(&status, !executor.held.is_empty());
         self.counters.valid_status_updates += 1;
         if hold {
             let executor = self.executor_mut(executor_key).expect("found above");
@@ -475,10 +475,14 @@ impl Agent {
 }
 
 /// A failure that an out-of-memory kill would also look like.
-fn looks_killed(status: &v1::TaskStatus) -> bool {
-    status.state() == TaskState::TaskFailed
-        && status.reason.is_none()
-        && status.message().contains("signal Killed")
+fn looks_killed(status: &v1::TaskStatus, others: bool) -> bool {
+    let state = match status.state() {
+        TaskState::TaskFailed => true,
+        // Killed with the others of its group, whose failure is the one to be explained.
+        TaskState::TaskKilled => others,
+        _ => false,
+    };
+    state && status.reason.is_none() && status.message().contains("signal Killed")
 }
 
 pub(super) fn unknown_executor(key: &ExecutorKey) -> CallRefused {

@@ -198,6 +198,7 @@ fn memory_of_a_group_is_limited_together() {
         greedy.message().contains(&(96 << 20).to_string()),
         "{greedy:?}"
     );
+    // It dies with the container, or a moment before that with its group.
     let modest = scheduler.end_of("modest");
     assert!(
         matches!(modest.state(), TaskFailed | TaskKilled),

@@ -69,6 +69,53 @@ fn a_passed_limit_is_preferred_to_the_executors_word() {
 }
 
 #[test]
+fn a_passed_limit_explains_the_ends_of_a_whole_group() {
+    for explained in [true, false] {
+        let mut rig = Rig::registered();
+        let executor = v1::ExecutorInfo {
+            r#type: Some(v1::executor_info::Type::Default as i32),
+            command: None,
+            ..custom_executor("E")
+        };
+        rig.run_group(executor, vec![task("a"), task("b")]);
+        let container = launched(&rig.take()).container_id.clone();
+        rig.subscribe("E");
+        rig.take();
+        // The executor sees one of them fail, and takes the other's end for what it has asked for.
+        rig.update("E", killed("a"));
+        let mut second = killed("b");
+        second.set_state(TaskState::TaskKilled);
+        second.uuid = Some(vec![3; 16]);
+        rig.update("E", second);
+        assert!(updates(&rig.take()).is_empty(), "they wait to be explained");
+        let reason = explained.then(|| Limitation {
+            reason: Reason::ContainerLimitationMemory,
+            message: "Memory limit exceeded: 160 MB".into(),
+            resources: resources(0.0, 160.0),
+        });
+        let ended = Ended {
+            reason,
+            ..Ended::default()
+        };
+        rig.ended(&container, ended);
+        let told: Vec<_> = updates(&rig.take())
+            .into_iter()
+            .map(|update| (update.status.state(), update.status.reason))
+            .collect();
+        let limit = Some(Reason::ContainerLimitationMemory as i32);
+        let expected = if explained {
+            [
+                (TaskState::TaskFailed, limit),
+                (TaskState::TaskFailed, limit),
+            ]
+        } else {
+            [(TaskState::TaskFailed, None), (TaskState::TaskKilled, None)]
+        };
+        assert_eq!(told, expected);
+    }
+}
+
+#[test]
 fn without_a_limit_the_executors_word_stands() {
     for by_timer in [true, false] {
         let mut rig = Rig::registered();
