@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod client;
+mod clients;
 mod cluster;
 mod compile;
 mod executors;

@@ -53,7 +53,9 @@ impl Default for Limits {
             streams: 1_000,
             header_bytes: 32 * 1024,
             first_request: Duration::from_secs(30),
-            next_request: Duration::from_secs(60),
+            // Mesos' clients keep one connection for all calls, some for days, and fail the call that
+            // finds it closed. `connections` bounds what this can cost.
+            next_request: Duration::from_secs(24 * 3600),
             answer: Duration::from_secs(60),
             stall: Duration::from_secs(60),
             keepalive: Duration::from_secs(20),
