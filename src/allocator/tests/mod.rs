@@ -9,6 +9,7 @@ use crate::roles::Role;
 
 use super::*;
 
+mod lessons;
 mod properties;
 mod reference;
 
