@@ -102,6 +102,11 @@ impl Driver {
                     continue;
                 }
                 Over::Redirected(leader) => format!("{leader} is said to lead and does not"),
+                Over::Lost(_) if self.shared.is_torn_down(self.config.call_timeout).await => {
+                    let reason = "the framework was torn down".to_owned();
+                    self.tell(Event::Ended { reason }).await;
+                    return;
+                }
                 Over::Lost(reason) => reason,
             };
             redirections = 0;

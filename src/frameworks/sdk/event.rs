@@ -57,7 +57,8 @@ pub enum Event {
         /// Its wait status.
         status: Option<i32>,
     },
-    /// The last event: the master has ended the subscription for good, or refuses it.
+    /// The last event: the master has ended the subscription for good, or refuses it, or the program
+    /// has torn the framework down.
     Ended {
         /// One line for people.
         reason: String,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::SdkError;
-use super::session::Shared;
+use super::session::{Shared, Teardown};
 use crate::proto::v1;
 use crate::proto::v1::scheduler as wire;
 use wire::call::Type;
@@ -200,6 +200,12 @@ impl Handle {
 
     /// Ends the framework: its tasks are killed, its id is never valid again.
     pub async fn teardown(&self) -> Result<(), SdkError> {
-        self.send(Type::Teardown, wire::Call::default()).await
+        self.shared.set_teardown(Teardown::Asked);
+        let result = self.send(Type::Teardown, wire::Call::default()).await;
+        self.shared.set_teardown(match result {
+            Ok(()) => Teardown::Done,
+            Err(_) => Teardown::No,
+        });
+        result
     }
 }

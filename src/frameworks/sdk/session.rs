@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::sync::watch;
 use tonic::metadata::Ascii;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -37,13 +39,42 @@ struct State {
     tasks: BTreeMap<String, Option<v1::AgentId>>,
 }
 
+/// How far a teardown has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Teardown {
+    /// Not asked for, or not granted.
+    #[default]
+    No,
+    /// On its way to the master, which may close the subscription before it answers.
+    Asked,
+    /// There is no framework any more.
+    Done,
+}
+
 /// Shared by a driver and its handles.
 #[derive(Debug, Default)]
-pub(super) struct Shared(Mutex<State>);
+pub(super) struct Shared {
+    state: Mutex<State>,
+    teardown: watch::Sender<Teardown>,
+}
 
 impl Shared {
+    pub(super) fn set_teardown(&self, teardown: Teardown) {
+        self.teardown.send_replace(teardown);
+    }
+
+    /// True if the framework has been torn down; waits for an answer that is still to come.
+    pub(super) async fn is_torn_down(&self, limit: Duration) -> bool {
+        let mut teardown = self.teardown.subscribe();
+        let known = teardown.wait_for(|teardown| *teardown != Teardown::Asked);
+        match tokio::time::timeout(limit, known).await {
+            Ok(Ok(teardown)) => *teardown == Teardown::Done,
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn session(&self) -> Option<Session> {

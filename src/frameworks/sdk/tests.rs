@@ -352,3 +352,26 @@ async fn dropped_events_close_the_connection() {
         .await
         .unwrap();
 }
+
+/// The master closes the subscription before it answers.
+#[tokio::test]
+async fn teardown_is_the_end_at_once() {
+    let mut bench = Bench::new().await;
+    let mut config = bench.config();
+    config.backoff_min = Duration::from_secs(3600);
+    config.backoff_max = Duration::from_secs(3600);
+    let (handle, mut events) = start(config);
+    let (_, sink) = bench.subscription().await;
+    sink.send(Ok(subscribed(15.0))).await.unwrap();
+    assert!(matches!(next(&mut events).await, Event::Subscribed { .. }));
+    let asked = tokio::spawn(async move { handle.teardown().await });
+    let (call, _) = bench.call().await;
+    assert_eq!(call.r#type(), wire::call::Type::Teardown);
+    drop(sink);
+    let Event::Ended { reason } = next(&mut events).await else {
+        panic!("not the end");
+    };
+    assert_eq!(reason, "the framework was torn down");
+    asked.await.unwrap().unwrap();
+    assert!(events.next().await.is_none());
+}
