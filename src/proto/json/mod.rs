@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | text to values, with paths in errors | [`reader`] |
 //! | values to text | [`writer`] |
-//! | messages that `proto/` does not define | [`foreign`] |
+//! | messages that `proto/` does not define | `foreign` |
 
 mod foreign;
 mod number;
