@@ -40,6 +40,20 @@ async fn endpoints_answer_in_their_formats() {
     let version: serde_json::Value = serde_json::from_str(&version).unwrap();
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
 
+    assert_eq!(get(address, "/master/health").0, ok);
+    for path in ["/flags", "/master/flags"] {
+        assert_eq!(
+            get(address, path),
+            (ok.to_owned(), r#"{"flags":{}}"#.to_owned())
+        );
+    }
+    assert_eq!(
+        get(address, "/redirect").0,
+        "HTTP/1.1 307 Temporary Redirect"
+    );
+    let (status, _) = get(address, "/redirect/state");
+    assert_eq!(status, "HTTP/1.1 404 Not Found", "no loops");
+
     let (status, metrics) = get(address, "/metrics/snapshot");
     assert_eq!(status, ok);
     let metrics: serde_json::Value = serde_json::from_str(&metrics).unwrap();

@@ -8,8 +8,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{Html, IntoResponse, Json, Response};
-use axum::routing::get;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use axum::routing::{any, get};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use tonic::Status;
 
 use super::{page, v1};
@@ -37,6 +38,11 @@ pub async fn master_routes(handle: master::Handle, daemon: Daemon) -> Router {
             async move { Ok(operator_metrics(&operators.snapshot().await?)) }
         }
     };
+    let leader = operators.clone();
+    let redirect = any(move || async move { redirect(leader.snapshot().await) });
+    let rpc = rpc
+        .route("/redirect", redirect.clone())
+        .route("/master/redirect", redirect);
     let status = move || {
         let operators = operators.clone();
         async move {
@@ -46,7 +52,7 @@ pub async fn master_routes(handle: master::Handle, daemon: Daemon) -> Router {
             ))
         }
     };
-    finish(rpc, daemon, metrics, status)
+    finish("master", rpc, daemon, metrics, status)
 }
 
 /// Everything that an agent serves.
@@ -71,11 +77,13 @@ pub async fn agent_routes(handle: agent::Handle, daemon: Daemon, statistics: Sta
             ))
         }
     };
-    finish(rpc, daemon, metrics, status)
+    finish("slave(1)", rpc, daemon, metrics, status)
 }
 
-/// Adds the plain endpoints; `metrics` gives those of the core, `status` the page.
+/// Adds the plain endpoints, some also below the `name` of the libprocess process that has them in
+/// Mesos; `metrics` gives those of the core, `status` the page.
 fn finish<M, P>(
+    name: &str,
     rpc: Router,
     daemon: Daemon,
     metrics: impl Fn() -> M + Clone + Send + Sync + 'static,
@@ -87,12 +95,23 @@ where
 {
     let version = Arc::new(version(&daemon));
     let process = daemon.metrics.clone();
-    rpc.route("/", get(move || page_of(status())))
-        .route("/health", get(|| async {}))
-        .route(
-            "/version",
-            get(move || async move { Json(Arc::unwrap_or_clone(version)) }),
-        )
+    let flags = Arc::new(flags(&daemon));
+    let mut routes = rpc;
+    for prefix in [String::new(), format!("/{name}")] {
+        let (version, flags) = (Arc::clone(&version), Arc::clone(&flags));
+        routes = routes
+            .route(&format!("{prefix}/health"), get(|| async {}))
+            .route(
+                &format!("{prefix}/version"),
+                get(move || async move { Json(Arc::unwrap_or_clone(version)) }),
+            )
+            .route(
+                &format!("{prefix}/flags"),
+                get(move || async move { Json(Arc::unwrap_or_clone(flags)) }),
+            );
+    }
+    routes
+        .route("/", get(move || page_of(status())))
         .route(
             "/metrics/snapshot",
             get(move || snapshot_of(daemon, metrics())),
@@ -126,6 +145,26 @@ fn prometheus(text: String) -> Response {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
+}
+
+/// Sends on to the leading master, which is this one.
+fn redirect(snapshot: Result<master::Snapshot, ApiError>) -> Response {
+    let info = match snapshot {
+        Ok(snapshot) => snapshot.master,
+        Err(error) => return error.into_http(),
+    };
+    let address = info.address.as_ref();
+    let host = address.and_then(|address| address.hostname.as_deref());
+    let host = host.or(info.hostname.as_deref()).unwrap_or("127.0.0.1");
+    let location = format!("//{host}:{}", info.port);
+    (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, location)]).into_response()
+}
+
+/// Mesos' `/flags`.
+fn flags(daemon: &Daemon) -> BTreeMap<&'static str, BTreeMap<String, String>> {
+    let flags = daemon.flags.iter();
+    let named = flags.map(|flag| (flag.name.clone(), flag.value.clone().unwrap_or_default()));
+    BTreeMap::from([("flags", named.collect())])
 }
 
 /// The keys of Mesos' `/version`.
