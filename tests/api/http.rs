@@ -151,6 +151,9 @@ async fn calls_are_accepted_on_their_stream_only() {
     assert_eq!(status, 403);
 }
 
+/// Request line, headers, body; code and beginning of the text of the answer.
+type Case<'a> = (&'a str, Vec<(&'a str, &'a str)>, &'a str, u16, &'a str);
+
 #[tokio::test]
 async fn each_check_has_its_code() {
     let master = Master::start().await;
@@ -159,7 +162,7 @@ async fn each_check_has_its_code() {
     let xml = ("Content-Type", "text/xml");
     let get = "GET /api/v1/scheduler";
     let teardown = r#"{"type":"TEARDOWN","framework_id":{"value":"F"}}"#;
-    let cases: Vec<(&str, Vec<(&str, &str)>, &str, u16, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (get, vec![], "", 405, "405 Method Not Allowed"),
         ("PUT /api/v1", vec![xml], "x", 405, "405 Method Not Allowed"),
         (
