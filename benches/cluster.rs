@@ -297,7 +297,6 @@ impl Framework {
                 }],
                 filters: Some(v1::Filters {
                     refuse_seconds: Some(0.0),
-                    ..v1::Filters::default()
                 }),
             }),
             ..Call::default()
