@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -105,16 +106,25 @@ impl Scene {
     }
 
     pub(crate) fn start_words(&self, words: &[&str]) -> Process {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mesosd"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mesosd"));
+        command
             .args(words)
             .env("TMPDIR", self.tmp())
             .env_remove("MESOS_MASTER")
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        // A shell that started the tests in the background lets them ignore SIGINT, which their children
+        // would inherit; a terminal does not.
+        // SAFETY: between fork and exec, one system call on plain numbers.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGINT, libc::SIG_DFL);
+                Ok(())
+            });
+        }
+        let mut child = command.spawn().unwrap();
         Process {
             stdout: child.stdout.take().map(BufReader::new),
             stderr: child.stderr.take().map(BufReader::new),
