@@ -26,6 +26,22 @@ fn the_id_and_open_updates_survive() {
 }
 
 #[test]
+fn a_third_life_hears_nothing_of_what_the_first_did_not_end() {
+    let mut first = Rig::registered();
+    first.running(durable(), "t");
+    first.update("t", status("t", TaskState::TaskRunning, 1));
+    assert_eq!((first.disk.updates.len(), first.disk.tasks.len()), (1, 1));
+    let mut second = Rig::with(config(), first.disk.clone());
+    second.step(Event::MasterConnected { connection: MASTER });
+    second.take();
+    second.master(registered(1));
+    second.running(durable(), "u");
+    let left: Vec<_> = second.disk.tasks.keys().map(|key| key.1.as_str()).collect();
+    assert_eq!(left, ["u"]);
+    assert!(second.disk.updates.is_empty(), "{:?}", second.disk.updates);
+}
+
+#[test]
 fn another_host_name_or_less_memory_is_another_agent() {
     let rig = Rig::registered();
     let mut renamed = config();
@@ -100,6 +116,8 @@ fn the_journal_gives_back_what_was_written() {
     rig.update("t", status("t", TaskState::TaskRunning, 1));
     assert_eq!(write(&paths, &rig.disk.records()), Checkpointed::default());
     assert_eq!(write(&paths, &[]), rig.disk);
+    assert_eq!(write(&paths, &[Record::Restarted]), rig.disk);
+    rig.disk.restart();
     assert_eq!(write(&paths, &[Record::AgentRemoved]), rig.disk);
     assert_eq!(write(&paths, &[]), Checkpointed::default());
 }
