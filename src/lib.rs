@@ -11,13 +11,14 @@
 //! | toolkit | [`flags`], [`runtime`], [`telemetry`] |
 //! | machines (core) | [`master`], [`agent`], [`executor`] |
 //! | rules (core) | [`allocator`], [`registry`], [`validation`] |
-//! | algebra (core) | [`resources`], [`roles`], [`attributes`] |
+//! | algebra (core) | [`resources`], [`roles`], [`quota`], [`attributes`] |
 //! | base | [`base`], [`proto`] |
 
 pub mod base;
 pub mod proto;
 
 pub mod attributes;
+pub mod quota;
 pub mod resources;
 pub mod roles;
 
