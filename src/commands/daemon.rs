@@ -180,6 +180,7 @@ fn start_and_serve<F: Serve>(
     let mut daemon = Daemon::new(Metrics::new());
     daemon.flags = shown(&loaded.shown);
     daemon.log = Some(log);
+    daemon.log_file = log_config::<F>(loaded.flags.logging()).file;
     let shutdown = Shutdown::new();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())

@@ -14,7 +14,7 @@ use crate::api::service::daemon::Daemon;
 use crate::flags::{ClusterFlags, FlagError, LocalFlags};
 use crate::registrar::MemoryStorage;
 use crate::runtime::ready;
-use crate::telemetry::Metrics;
+use crate::telemetry::{HostStats, Metrics};
 
 /// Longest wait of the agent before it registers: there are no others that could come at the same time.
 const BACKOFF_MAX: Duration = Duration::from_millis(1);
@@ -101,6 +101,7 @@ impl LocalCluster {
         // The agent counts for itself, under the same names.
         let mut agent_daemon = daemon.clone();
         agent_daemon.metrics = Metrics::new();
+        HostStats::define(&agent_daemon.metrics);
         let master = {
             let storage = MemoryStorage::default();
             let epoch = master::leadership_number();

@@ -44,7 +44,8 @@ impl FilesError {
     pub(super) fn of(path: &str, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.raw_os_error() {
-            Some(libc::ENOENT) => Self::NotFound { path },
+            // A name that no file can have is one that no file has.
+            Some(libc::ENOENT | libc::ENAMETOOLONG | libc::EINVAL) => Self::NotFound { path },
             Some(libc::EXDEV | libc::ELOOP) => Self::Outside { path },
             Some(libc::ENOTDIR) => Self::NotAFolder { path },
             Some(libc::EISDIR | libc::ENXIO) => Self::NotAFile { path },

@@ -8,7 +8,8 @@ use tonic::{Request, Response, Status};
 
 use super::Events;
 use crate::api::error::ApiError;
-use crate::api::service::agent::{AgentCalls, Followed};
+use crate::api::service::agent::AgentCalls;
+use crate::api::service::files::Followed;
 use crate::proto::v1::agent::agent_service_server::AgentService;
 use crate::proto::v1::agent::{self, Call, FileChunk, FollowFile};
 
@@ -57,7 +58,7 @@ impl AgentService for Agents {
         &self,
         request: Request<FollowFile>,
     ) -> Result<Response<Events<FileChunk>>, Status> {
-        let followed = self.calls.follow(request.into_inner()).await?;
+        let followed = self.calls.files().follow(request.into_inner()).await?;
         Ok(Response::new(Box::pin(Chunks(followed))))
     }
 }

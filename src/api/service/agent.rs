@@ -3,21 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-
 use super::agent_views as views;
 use super::daemon::{Daemon, metrics_to_proto};
+use super::files::FileCalls;
 use super::operator::aside;
-use super::sandboxes::{self, Place};
 use crate::agent::{Handle, Snapshot};
 use crate::api::error::ApiError;
 use crate::base::ContainerId;
-use crate::files::{self, Chunk, FilesError};
+use crate::files::Slice;
 use crate::proto::v1;
-use crate::proto::v1::agent::{Call, FollowFile, Response, call, response};
-
-/// Files followed at once.
-const FOLLOWED_MAX: usize = 1_000;
+use crate::proto::v1::agent::{Call, Response, call, response};
 
 /// Where the statistics of a container come from; asked on a thread that may block.
 #[derive(Clone)]
@@ -56,15 +51,7 @@ pub struct AgentCalls {
     agent: Handle,
     daemon: Daemon,
     statistics: Statistics,
-    followed: Arc<Semaphore>,
-}
-
-/// A followed file; dropping it ends the reading.
-#[derive(Debug)]
-pub struct Followed {
-    /// What was read, in order; an error ends it.
-    pub chunks: mpsc::Receiver<Result<Chunk, FilesError>>,
-    _slot: OwnedSemaphorePermit,
+    files: FileCalls,
 }
 
 impl AgentCalls {
@@ -72,10 +59,10 @@ impl AgentCalls {
     #[must_use]
     pub fn new(agent: Handle, daemon: Daemon, statistics: Statistics) -> Self {
         Self {
+            files: FileCalls::of_agent(&daemon, agent.clone()),
             agent,
             daemon,
             statistics,
-            followed: Arc::new(Semaphore::new(FOLLOWED_MAX)),
         }
     }
 
@@ -83,6 +70,12 @@ impl AgentCalls {
     #[must_use]
     pub fn daemon(&self) -> &Daemon {
         &self.daemon
+    }
+
+    /// Its files.
+    #[must_use]
+    pub fn files(&self) -> &FileCalls {
+        &self.files
     }
 
     /// The agent's state at this moment.
@@ -139,14 +132,17 @@ impl AgentCalls {
                 let part = call
                     .list_files
                     .ok_or_else(|| ApiError::missing("list_files"))?;
-                answer.list_files = Some(self.list_files(part.path).await?);
+                let file_infos = self.files.list(part.path).await?;
+                answer.list_files = Some(response::ListFiles { file_infos });
                 response::Type::ListFiles
             }
             call::Type::ReadFile => {
                 let part = call
                     .read_file
                     .ok_or_else(|| ApiError::missing("read_file"))?;
-                answer.read_file = Some(self.read_file(part).await?);
+                let read = self.files.read(part.path, Some(part.offset), part.length);
+                let Slice { size, data } = read.await?;
+                answer.read_file = Some(response::ReadFile { size, data });
                 response::Type::ReadFile
             }
             _ => return self.of_state(kind).await,
@@ -209,50 +205,5 @@ impl AgentCalls {
         };
         answer.r#type = Some(of.into());
         Ok(answer)
-    }
-
-    async fn list_files(&self, path: String) -> Result<response::ListFiles, ApiError> {
-        let place = self.place(&path).await?;
-        let listed = aside(move || files::list(&place.sandbox, &place.path, &path)).await;
-        Ok(response::ListFiles {
-            file_infos: listed?,
-        })
-    }
-
-    async fn read_file(&self, part: call::ReadFile) -> Result<response::ReadFile, ApiError> {
-        let Place { sandbox, path } = self.place(&part.path).await?;
-        let slice =
-            aside(move || files::read(&sandbox, &path, &part.path, part.offset, part.length))
-                .await?;
-        Ok(response::ReadFile {
-            size: slice.size,
-            data: slice.data,
-        })
-    }
-
-    /// Follows a file of a sandbox.
-    ///
-    /// # Errors
-    ///
-    /// There is no such file, or as many as may be are followed already.
-    pub async fn follow(&self, follow: FollowFile) -> Result<Followed, ApiError> {
-        let slot = Arc::clone(&self.followed)
-            .try_acquire_owned()
-            .map_err(|_| {
-                let message = format!("{FOLLOWED_MAX} files are being followed already; try again");
-                ApiError::Exhausted(message)
-            })?;
-        let Place { sandbox, path } = self.place(&follow.path).await?;
-        let offset = follow.offset.unwrap_or(0);
-        let chunks = files::follow(sandbox, path, follow.path, offset).await?;
-        Ok(Followed {
-            chunks,
-            _slot: slot,
-        })
-    }
-
-    async fn place(&self, path: &str) -> Result<Place, ApiError> {
-        let snapshot = self.agent.snapshot().await?;
-        sandboxes::find(&snapshot, path)
     }
 }

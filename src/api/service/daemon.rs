@@ -1,6 +1,7 @@
 //! What every daemon answers for itself: version, flags, metrics, log level.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::api::error::ApiError;
 use crate::proto::v1;
-use crate::telemetry::{LogHandle, LogLevel, Metrics};
+use crate::telemetry::{HostStats, LogHandle, LogLevel, Metrics};
 
 /// Longest time for which the log level can be changed by a call.
 const LEVEL_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -24,17 +25,22 @@ pub struct Daemon {
     pub metrics: Metrics,
     /// The switch of the log level; none in a process that logs by other means.
     pub log: Option<LogHandle>,
+    /// The file that it logs to, if any.
+    pub log_file: Option<PathBuf>,
 }
 
 impl Daemon {
-    /// A daemon of this build, without flags and without a switch for the log level.
+    /// A daemon of this build, without flags and without a switch for the log level. The host's
+    /// metrics are added to its own.
     #[must_use]
     pub fn new(metrics: Metrics) -> Self {
+        HostStats::define(&metrics);
         Self {
             version: version(),
             flags: Arc::new([]),
             metrics,
             log: None,
+            log_file: None,
         }
     }
 

@@ -4,6 +4,7 @@ pub mod agent;
 mod agent_views;
 pub mod daemon;
 pub mod executor;
+pub mod files;
 pub mod operator;
 mod operator_views;
 mod sandboxes;

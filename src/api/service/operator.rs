@@ -5,10 +5,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::daemon::{Daemon, metrics_to_proto};
+use super::files::FileCalls;
 use super::operator_views as views;
 use crate::api::error::ApiError;
 use crate::api::events::{EventStream, HEARTBEAT_INTERVAL};
 use crate::base::{FrameworkId, TaskId};
+use crate::files::Slice;
 use crate::master::{Handle, OperatorCall, Snapshot};
 use crate::proto::v1::master::{Call, Event, KillTask, Response, call, event, response};
 use crate::proto::v1::{maintenance, quota};
@@ -18,6 +20,7 @@ use crate::proto::v1::{maintenance, quota};
 pub struct OperatorCalls {
     master: Handle,
     daemon: Daemon,
+    files: FileCalls,
 }
 
 /// News about the cluster, first its whole state.
@@ -27,7 +30,17 @@ impl OperatorCalls {
     /// Serves the operators of this master.
     #[must_use]
     pub fn new(master: Handle, daemon: Daemon) -> Self {
-        Self { master, daemon }
+        Self {
+            files: FileCalls::of_master(&daemon),
+            master,
+            daemon,
+        }
+    }
+
+    /// Its files.
+    #[must_use]
+    pub fn files(&self) -> &FileCalls {
+        &self.files
     }
 
     /// What the daemon says about itself.
@@ -127,8 +140,29 @@ impl OperatorCalls {
                 // Encoding a large cluster takes long; the threads that serve connections must not wait.
                 Ok(aside(move || of_state(kind, &snapshot)).await)
             }
-            _ => nothing_yet(kind, &call),
+            call::Type::ListFiles | call::Type::ReadFile => self.of_files(kind, call).await,
+            _ => nothing_yet(kind),
         }
+    }
+
+    async fn of_files(&self, kind: call::Type, call: Call) -> Result<Response, ApiError> {
+        let mut answer = Response::default();
+        let of = if kind == call::Type::ListFiles {
+            let part = call.list_files;
+            let part = part.ok_or_else(|| ApiError::missing("list_files"))?;
+            let file_infos = self.files.list(part.path).await?;
+            answer.list_files = Some(response::ListFiles { file_infos });
+            response::Type::ListFiles
+        } else {
+            let part = call.read_file;
+            let part = part.ok_or_else(|| ApiError::missing("read_file"))?;
+            let read = self.files.read(part.path, Some(part.offset), part.length);
+            let Slice { size, data } = read.await?;
+            answer.read_file = Some(response::ReadFile { size, data });
+            response::Type::ReadFile
+        };
+        answer.r#type = Some(of.into());
+        Ok(answer)
     }
 
     /// The calls that the daemon answers without asking the master's loop.
@@ -224,7 +258,7 @@ fn of_state(kind: call::Type, snapshot: &Snapshot) -> Response {
 }
 
 /// Reads whose answer is empty as long as nothing of the kind can be set; the rest is not served.
-fn nothing_yet(kind: call::Type, call: &Call) -> Result<Response, ApiError> {
+fn nothing_yet(kind: call::Type) -> Result<Response, ApiError> {
     let mut answer = Response::default();
     let of = match kind {
         call::Type::GetOperations => {
@@ -250,18 +284,6 @@ fn nothing_yet(kind: call::Type, call: &Call) -> Result<Response, ApiError> {
             answer.get_maintenance_schedule = Some(response::GetMaintenanceSchedule { schedule });
             response::Type::GetMaintenanceSchedule
         }
-        call::Type::ListFiles => {
-            return Err(no_file(
-                call.list_files.as_ref().map(|part| &part.path),
-                "list_files",
-            ));
-        }
-        call::Type::ReadFile => {
-            return Err(no_file(
-                call.read_file.as_ref().map(|part| &part.path),
-                "read_file",
-            ));
-        }
         call::Type::Subscribe => {
             let message = "type: SUBSCRIBE opens a stream; send it with Subscribe";
             return Err(ApiError::field("type", message));
@@ -275,12 +297,4 @@ fn nothing_yet(kind: call::Type, call: &Call) -> Result<Response, ApiError> {
     };
     answer.r#type = Some(of.into());
     Ok(answer)
-}
-
-/// The master offers no files: its log goes where `--log_dir` or the init system puts it.
-fn no_file(path: Option<&String>, field: &str) -> ApiError {
-    match path {
-        Some(path) => ApiError::NotFound(format!("'{path}' does not exist: a master has no files")),
-        None => ApiError::missing(field),
-    }
 }

@@ -5,6 +5,7 @@
 //! /frameworks/<framework>/executors/<executor>/runs/<container | latest>/...
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,6 +40,23 @@ pub(super) fn find(snapshot: &Snapshot, path: &str) -> Result<Place, ApiError> {
             })
         })
         .ok_or_else(|| ApiError::NotFound(format!("'{path}' does not exist")))
+}
+
+/// Every name of a sandbox with its path on the host; where runs share a name, the newest has it.
+pub(super) fn attached(snapshot: &Snapshot) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    let gone = snapshot.completed_frameworks.iter();
+    for framework in gone.chain(snapshot.frameworks.values()) {
+        let over = framework.completed_executors.iter();
+        for executor in over.chain(framework.executors.values()) {
+            let sandbox = executor.sandbox.display().to_string();
+            let (framework, id) = (&executor.framework_id, &executor.id);
+            let latest = format!("/frameworks/{framework}/executors/{id}/runs/latest");
+            all.insert(latest, sandbox.clone());
+            all.insert(sandbox.clone(), sandbox);
+        }
+    }
+    all
 }
 
 /// The parts of a virtual path.
@@ -98,8 +116,10 @@ impl From<FilesError> for ApiError {
         let message = error.to_string();
         match error {
             FilesError::NotFound { .. } => Self::NotFound(message),
-            FilesError::Outside { .. } => Self::Forbidden(message),
-            FilesError::NotAFile { .. } | FilesError::NotAFolder { .. } => Self::invalid(message),
+            // Mesos answers 400 to all of them.
+            FilesError::Outside { .. }
+            | FilesError::NotAFile { .. }
+            | FilesError::NotAFolder { .. } => Self::invalid(message),
             FilesError::Io { source, .. } => Self::Internal(format!("{message}: {source}")),
         }
     }
