@@ -43,6 +43,7 @@ mod view;
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;
 
+pub use crate::roles::{Weight, WeightError};
 pub use agent::AgentSpec;
 pub use core::{Allocator, AllocatorConfig};
 pub use cycle::{Allocation, PassOutcome};
@@ -51,4 +52,4 @@ pub use filtering::Filter;
 pub use framework::{Capabilities, Capability, FrameworkSpec};
 pub use metrics::AllocatorMetrics;
 pub use report::{Explanation, Level, PassReport, RoleExplanation};
-pub use sorter::{Share, Weight, WeightError};
+pub use sorter::Share;

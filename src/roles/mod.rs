@@ -1,5 +1,7 @@
-//! Core: role paths: validation and ancestry.
+//! Core: role paths: validation and ancestry; weights of roles.
 
 mod role;
+mod weight;
 
 pub use role::{Role, RoleError};
+pub use weight::{Weight, WeightError};

@@ -5,6 +5,7 @@ mod drf;
 mod share;
 mod tree;
 
+pub(super) use crate::roles::Weight;
 pub(super) use amounts::{Amounts, Kinds};
-pub use share::{Share, Weight, WeightError};
+pub use share::Share;
 pub(super) use tree::{Content, Leaves, ShareTree};

@@ -4,57 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use super::Amounts;
-
-/// Why a number is no weight.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-pub enum WeightError {
-    /// Too small, negative or no number at all.
-    #[error("weight {0} is below 0.001, the smallest weight")]
-    TooSmall(f64),
-    /// Shares would no longer be exact.
-    #[error("weight {0} is above 4000000, the largest weight")]
-    TooLarge(f64),
-}
-
-/// How much more than its siblings a role may have, in thousandths; 1 by default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Weight(u32);
-
-impl Weight {
-    const UNIT: u32 = 1000;
-    const MAX: f64 = 4e6;
-
-    /// A weight from outside (`WeightInfo.weight`), rounded to thousandths.
-    pub fn new(weight: f64) -> Result<Self, WeightError> {
-        if weight > Self::MAX {
-            return Err(WeightError::TooLarge(weight));
-        }
-        // What is no number becomes zero here.
-        let thousandths = (weight * f64::from(Self::UNIT)).round() as u32;
-        if thousandths == 0 {
-            return Err(WeightError::TooSmall(weight));
-        }
-        Ok(Self(thousandths))
-    }
-
-    /// In thousandths.
-    #[must_use]
-    pub const fn thousandths(self) -> u32 {
-        self.0
-    }
-}
-
-impl Default for Weight {
-    fn default() -> Self {
-        Self(Self::UNIT)
-    }
-}
-
-impl fmt::Display for Weight {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:03}", self.0 / Self::UNIT, self.0 % Self::UNIT)
-    }
-}
+use crate::roles::Weight;
 
 /// A part of the cluster, divided by a weight.
 #[derive(Clone, Copy, Debug)]
@@ -92,9 +42,9 @@ impl Share {
                 largest = share;
             }
         }
-        if weight.0 != Weight::UNIT {
-            largest.numerator *= u128::from(Weight::UNIT);
-            largest.denominator *= u128::from(weight.0);
+        if weight != Weight::default() {
+            largest.numerator *= u128::from(Weight::default().thousandths());
+            largest.denominator *= u128::from(weight.thousandths());
         }
         largest
     }
@@ -175,22 +125,6 @@ mod tests {
         assert_eq!(Share::new(1, 8).to_string(), "12.500%");
     }
 
-    #[test]
-    fn weights_are_positive_and_bounded() {
-        for weight in [0.0, -1.0, 0.0004, f64::NAN, f64::NEG_INFINITY] {
-            assert!(
-                matches!(Weight::new(weight), Err(WeightError::TooSmall(_))),
-                "{weight}"
-            );
-        }
-        for weight in [4_000_000.1, f64::INFINITY] {
-            assert_eq!(Weight::new(weight), Err(WeightError::TooLarge(weight)));
-        }
-        assert_eq!(Weight::new(1.0), Ok(Weight::default()));
-        assert_eq!(Weight::new(2.5).map(Weight::thousandths), Ok(2500));
-        assert_eq!(Weight::new(4e6).map(Weight::thousandths), Ok(4_000_000_000));
-    }
-
     proptest! {
         #[test]
         fn both_comparisons_agree(a: u64, b in 1_u64.., c: u64, d in 1_u64..) {
@@ -211,8 +145,8 @@ mod tests {
             amounts[1].increase(0, whole.into());
             let [allocated, totals] = amounts;
             prop_assert!(
-                Share::dominant(&allocated, &totals, Weight(heavy))
-                    <= Share::dominant(&allocated, &totals, Weight(light))
+                Share::dominant(&allocated, &totals, Weight::from_thousandths(heavy))
+                    <= Share::dominant(&allocated, &totals, Weight::from_thousandths(light))
             );
         }
     }

@@ -2,14 +2,17 @@
 //! (`--registry=replicated_log`, Mesos' name for a registry that survives).
 //!
 //! ```text
-//! registry.redb   agents: id -> AgentInfo, unreachable: id -> nanoseconds since 1970,
+//! registry.redb   records: "agent/<id>", "weight/<role>", ... -> the record of one subject
 //!                 numbers: "format", "epoch"
 //! ```
+//!
+//! Format 1, of the versions that knew agents only, had the tables `agents` (id -> AgentInfo) and
+//! `unreachable` (id -> nanoseconds since 1970); opening such a file brings it up to date.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use prost::Message as _;
 use redb::{
     Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition,
     WriteTransaction,
@@ -18,17 +21,20 @@ use redb::{
 use super::{Storage, StorageError};
 use crate::base::{AgentId, Timestamp};
 use crate::proto::{decode, v1};
-use crate::registry::{Operation, Registry};
+use crate::registry::{Operation, Registry, Subject};
 
 /// The file below `--work_dir`.
 const FILE: &str = "registry.redb";
 /// What this version writes; a larger number was written by a newer one.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Memory for pages. The registry itself is in the master's memory.
 const CACHE_BYTES: usize = 4 << 20;
 
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
+const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
+/// Of format 1.
 const AGENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("agents");
+/// Of format 1.
 const UNREACHABLE: TableDefinition<'_, &str, u64> = TableDefinition::new("unreachable");
 
 /// Keeps the registry in a file that one process at a time has open.
@@ -86,10 +92,10 @@ impl Storage for EmbeddedStorage {
         operations: &[Operation],
         registry: &Registry,
     ) -> Result<(), StorageError> {
-        let changed: Vec<AgentId> = operations.iter().map(Operation::agent_id).collect();
+        let changed: BTreeSet<Subject> = operations.iter().flat_map(Operation::subjects).collect();
         let registry = registry.clone();
         let file = Arc::clone(&self.file);
-        aside(move || file.store(&changed, &registry)).await
+        aside(move || file.store(changed, &registry)).await
     }
 }
 
@@ -118,57 +124,79 @@ impl File {
                 numbers.insert(name, value).map_err(self.unwritable())?;
             }
             drop(numbers);
-            transaction.open_table(AGENTS).map_err(self.unreadable())?;
-            let unreachable = transaction.open_table(UNREACHABLE);
-            unreachable.map_err(self.unreadable())?;
+            if format == 1 {
+                self.bring_up_to_date(transaction)?;
+            }
+            transaction.open_table(RECORDS).map_err(self.unreadable())?;
             Ok(epoch)
         })
     }
 
-    fn load(&self) -> Result<Registry, StorageError> {
+    /// Rewrites what format 1 kept as records.
+    fn bring_up_to_date(&self, transaction: &WriteTransaction) -> Result<(), StorageError> {
         let mut registry = Registry::default();
-        let transaction = self.database.begin_read().map_err(self.unreadable())?;
         let agents = transaction.open_table(AGENTS).map_err(self.unreadable())?;
         for row in agents.iter().map_err(self.unreadable())? {
             let (id, bytes) = row.map_err(self.unreadable())?;
             let info: v1::AgentInfo = decode(bytes.value())
                 .map_err(|error| self.broken("read", format!("agent {}: {error}", id.value())))?;
-            registry
-                .agents
-                .insert(AgentId::new(id.value()), Arc::new(info));
+            let id = AgentId::new(id.value());
+            registry.agents.insert(id, Arc::new(info));
         }
-        let unreachable = transaction
-            .open_table(UNREACHABLE)
-            .map_err(self.unreadable())?;
+        let unreachable = transaction.open_table(UNREACHABLE);
+        let unreachable = unreachable.map_err(self.unreadable())?;
         for row in unreachable.iter().map_err(self.unreadable())? {
             let (id, since) = row.map_err(self.unreadable())?;
             let since = Timestamp(since.value());
             registry.unreachable.insert(AgentId::new(id.value()), since);
         }
+        drop((agents, unreachable));
+        self.put(transaction, registry.subjects(), &registry)?;
+        for table in [
+            transaction.delete_table(AGENTS),
+            transaction.delete_table(UNREACHABLE),
+        ] {
+            table.map_err(self.unwritable())?;
+        }
+        Ok(())
+    }
+
+    fn load(&self) -> Result<Registry, StorageError> {
+        let mut registry = Registry::default();
+        let transaction = self.database.begin_read().map_err(self.unreadable())?;
+        let records = transaction.open_table(RECORDS).map_err(self.unreadable())?;
+        for row in records.iter().map_err(self.unreadable())? {
+            let (key, bytes) = row.map_err(self.unreadable())?;
+            let subject = Subject::from_key(key.value())
+                .ok_or_else(|| self.broken("read", format!("no record is '{}'", key.value())))?;
+            registry
+                .restore(&subject, bytes.value())
+                .map_err(|error| self.broken("read", error.to_string()))?;
+        }
         Ok(registry)
     }
 
-    /// Writes what the registry says of the changed agents; on disk when it returns.
-    fn store(&self, changed: &[AgentId], registry: &Registry) -> Result<(), StorageError> {
-        self.write(|transaction| {
-            let mut agents = transaction.open_table(AGENTS).map_err(self.unreadable())?;
-            let mut unreachable = transaction
-                .open_table(UNREACHABLE)
-                .map_err(self.unreadable())?;
-            for id in changed {
-                let admitted = match registry.agents.get(id) {
-                    Some(info) => agents.insert(id.as_str(), info.encode_to_vec().as_slice()),
-                    None => agents.remove(id.as_str()),
-                };
-                admitted.map_err(self.unwritable())?;
-                let silent = match registry.unreachable.get(id) {
-                    Some(since) => unreachable.insert(id.as_str(), since.0),
-                    None => unreachable.remove(id.as_str()),
-                };
-                silent.map_err(self.unwritable())?;
-            }
-            Ok(())
-        })
+    /// Writes what the registry says of the changed subjects; on disk when it returns.
+    fn store(&self, changed: BTreeSet<Subject>, registry: &Registry) -> Result<(), StorageError> {
+        self.write(|transaction| self.put(transaction, changed, registry))
+    }
+
+    fn put(
+        &self,
+        transaction: &WriteTransaction,
+        subjects: impl IntoIterator<Item = Subject>,
+        registry: &Registry,
+    ) -> Result<(), StorageError> {
+        let mut records = transaction.open_table(RECORDS).map_err(self.unreadable())?;
+        for subject in subjects {
+            let key = subject.to_string();
+            let done = match registry.record(&subject) {
+                Some(record) => records.insert(key.as_str(), record.as_slice()),
+                None => records.remove(key.as_str()),
+            };
+            done.map_err(self.unwritable())?;
+        }
+        Ok(())
     }
 
     /// One transaction, durable at the end or without effect.
@@ -266,6 +294,157 @@ mod tests {
         assert!(registry.unreachable.is_empty());
     }
 
+    #[tokio::test]
+    async fn every_kind_of_record_comes_back() {
+        use crate::registry::{Drain, DrainState, Maintenance, Standing};
+        use crate::roles::{Role, Weight};
+        let folder = tempfile::tempdir().unwrap();
+        let mut storage = EmbeddedStorage::open(folder.path(), 1).unwrap();
+        let mut registry = Registry::default();
+        let (first, second) = (AgentId::new("m-S0"), AgentId::new("m-S1"));
+        let role = Role::parse("ads/batch").unwrap();
+        let machine = v1::MachineId {
+            hostname: Some("a".to_owned()),
+            ip: Some("10.0.0.1".to_owned()),
+        };
+        let schedule = v1::maintenance::Schedule {
+            windows: vec![v1::maintenance::Window {
+                machine_ids: vec![machine.clone()],
+                unavailability: v1::Unavailability {
+                    start: v1::TimeInfo { nanoseconds: 7 },
+                    duration: Some(v1::DurationInfo { nanoseconds: 8 }),
+                },
+            }],
+        };
+        let admit = |id: &AgentId| Operation::AdmitAgent {
+            agent_id: id.clone(),
+            info: info(id.as_str()),
+        };
+        let quota = v1::quota::QuotaConfig {
+            role: "ads".to_owned(),
+            limits: [("cpus".to_owned(), v1::value::Scalar { value: 2.5 })].into(),
+            ..v1::quota::QuotaConfig::default()
+        };
+        let framework = v1::FrameworkInfo {
+            name: "shop".to_owned(),
+            failover_timeout: Some(60.0),
+            ..v1::FrameworkInfo::default()
+        };
+        let batch = [
+            admit(&first),
+            admit(&second),
+            Operation::SetStanding {
+                agent_id: first,
+                standing: Standing {
+                    deactivated: true,
+                    drain: Some(Drain {
+                        state: DrainState::Drained,
+                        grace_max: Some(std::time::Duration::from_secs(5)),
+                        mark_gone: true,
+                    }),
+                },
+            },
+            Operation::MarkGone {
+                agent_id: second,
+                at: Timestamp(5),
+            },
+            Operation::SetWeights {
+                weights: [(role.clone(), Weight::new(2.5).unwrap())].into(),
+            },
+            Operation::SetQuotas {
+                quotas: [(Role::parse("ads").unwrap(), Some(Arc::new(quota)))].into(),
+            },
+            Operation::SetSchedule {
+                windows: Maintenance::read_schedule(&schedule).unwrap(),
+            },
+            Operation::StartMaintenance {
+                machines: Maintenance::read_machines(&[machine]).unwrap(),
+            },
+            Operation::KeepFramework {
+                framework_id: crate::base::FrameworkId::new("m-0000"),
+                info: Arc::new(framework),
+            },
+        ];
+        apply(&mut storage, &mut registry, &batch).await;
+        drop(storage);
+        let mut storage = EmbeddedStorage::open(folder.path(), 1).unwrap();
+        assert_eq!(storage.load().await.unwrap(), registry);
+        assert_eq!(registry.subjects().count(), 6);
+    }
+
+    /// Writes a file as the versions before format 2 did.
+    fn write_format_1(folder: &Path, admitted: &[&str], unreachable: &[(&str, u64)]) {
+        use prost::Message as _;
+        let database = Database::builder().create(folder.join(FILE)).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let mut numbers = transaction.open_table(NUMBERS).unwrap();
+        numbers.insert("format", 1).unwrap();
+        numbers.insert("epoch", 41).unwrap();
+        drop(numbers);
+        let mut agents = transaction.open_table(AGENTS).unwrap();
+        for id in admitted {
+            let bytes = info(id).encode_to_vec();
+            agents.insert(*id, bytes.as_slice()).unwrap();
+        }
+        drop(agents);
+        let mut silent = transaction.open_table(UNREACHABLE).unwrap();
+        for (id, since) in unreachable {
+            silent.insert(*id, *since).unwrap();
+        }
+        drop(silent);
+        transaction.commit().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_of_an_older_version_is_read_and_brought_up_to_date() {
+        let folder = tempfile::tempdir().unwrap();
+        write_format_1(folder.path(), &["m-S0", "m-S1"], &[("m-S2", 42)]);
+        let mut registry = Registry::default();
+        for id in ["m-S0", "m-S1"] {
+            registry.agents.insert(AgentId::new(id), info(id));
+        }
+        let silent = AgentId::new("m-S2");
+        registry.unreachable.insert(silent, Timestamp(42));
+        for epoch in [42, 43] {
+            let mut storage = EmbeddedStorage::open(folder.path(), 1).unwrap();
+            assert_eq!(storage.epoch(), epoch, "leaderships are still counted");
+            assert_eq!(storage.load().await.unwrap(), registry);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_that_makes_no_sense_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut storage = EmbeddedStorage::open(folder.path(), 1).unwrap();
+        for (key, bytes, expected) in [
+            (
+                "agent/m-S0",
+                &b""[..],
+                "agent/m-S0: the record must say one of",
+            ),
+            ("framework/m-0", b"\xff", "framework/m-0: "),
+            ("elsewhere/x", b"", "no record is 'elsewhere/x'"),
+        ] {
+            let written = storage.file.write(|transaction| {
+                let mut records = transaction.open_table(RECORDS).unwrap();
+                records.insert(key, bytes).unwrap();
+                Ok(())
+            });
+            written.unwrap();
+            let text = storage.load().await.unwrap_err().to_string();
+            assert!(text.contains(expected) && text.contains(FILE), "{text}");
+            let removed = storage.file.write(|transaction| {
+                transaction
+                    .open_table(RECORDS)
+                    .unwrap()
+                    .remove(key)
+                    .unwrap();
+                Ok(())
+            });
+            removed.unwrap();
+        }
+    }
+
     #[test]
     fn each_leadership_has_a_larger_epoch() {
         let folder = tempfile::tempdir().unwrap();
@@ -307,7 +486,7 @@ mod tests {
         storage.file.write(newer).unwrap();
         drop(storage);
         let error = EmbeddedStorage::open(folder.path(), 1).unwrap_err();
-        assert!(matches!(error, StorageError::Newer { format: 2, .. }));
+        assert!(matches!(error, StorageError::Newer { format: 3, .. }));
     }
 
     #[tokio::test]
