@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{MachineId, MaintenanceRefused, Registry, Standing, Subject, Window};
 use crate::base::{AgentId, FrameworkId, Timestamp};
 use crate::proto::v1;
+use crate::quota::Quota;
 use crate::roles::{Role, Weight};
 
 /// One change of the registry.
@@ -82,8 +83,8 @@ pub enum Operation {
     },
     /// Roles have other quotas from now on, all of them or none.
     SetQuotas {
-        /// Their quotas; none for the default.
-        quotas: BTreeMap<Role, Option<Arc<v1::quota::QuotaConfig>>>,
+        /// Their quotas; the default takes a role's quota away.
+        quotas: BTreeMap<Role, Quota>,
     },
     /// Machines are announced for maintenance; replaces what was announced before.
     SetSchedule {
@@ -256,11 +257,12 @@ impl Operation {
             Self::SetQuotas { quotas } => {
                 let mut changed = false;
                 for (role, quota) in quotas {
-                    let before = match quota {
-                        Some(quota) => registry.quotas.insert(role.clone(), Arc::clone(quota)),
-                        None => registry.quotas.remove(role),
+                    let before = if quota.is_default() {
+                        registry.quotas.remove(role)
+                    } else {
+                        registry.quotas.insert(role.clone(), quota.clone())
                     };
-                    changed |= before != *quota;
+                    changed |= before.unwrap_or_default() != *quota;
                 }
                 return Ok(Mutated::when(changed));
             }
@@ -289,6 +291,7 @@ fn take_agent(registry: &mut Registry, agent_id: &AgentId) -> Result<(), Registr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resources::{Quantities, ResourceName, Scalar};
 
     fn info(hostname: &str) -> Arc<v1::AgentInfo> {
         Arc::new(v1::AgentInfo {
@@ -419,14 +422,11 @@ mod tests {
     fn quotas_and_weights_are_set_together() {
         let mut registry = Registry::default();
         let role = |name| Role::parse(name).expect("a role");
-        let quota = |name: &str| {
-            Arc::new(v1::quota::QuotaConfig {
-                role: name.to_owned(),
-                ..v1::quota::QuotaConfig::default()
-            })
-        };
+        let limit = (ResourceName::CPUS, Scalar::whole(2));
+        let quota = Quota::new(&role("a"), Quantities::new(), [limit].into_iter().collect());
+        let quota = quota.expect("a quota");
         let set = Operation::SetQuotas {
-            quotas: [(role("a"), Some(quota("a"))), (role("b"), None)].into(),
+            quotas: [(role("a"), quota), (role("b"), Quota::default())].into(),
         };
         assert_eq!(set.apply(&mut registry), Ok(Mutated::Yes));
         assert_eq!(set.apply(&mut registry), Ok(Mutated::No));
@@ -435,7 +435,7 @@ mod tests {
             [Subject::Quota(role("a")), Subject::Quota(role("b"))]
         );
         let unset = Operation::SetQuotas {
-            quotas: [(role("a"), None)].into(),
+            quotas: [(role("a"), Quota::default())].into(),
         };
         assert_eq!(unset.apply(&mut registry), Ok(Mutated::Yes));
         assert!(registry.quotas.is_empty());

@@ -7,6 +7,7 @@ use prost::Message as _;
 use super::{Drain, MachineId, Maintenance, MaintenanceRefused, Registry, Standing, Subject};
 use crate::proto::link as format;
 use crate::proto::{WireError, decode};
+use crate::quota::{Quota, QuotaError};
 use crate::roles::Weight;
 
 /// Why a record says nothing.
@@ -24,6 +25,15 @@ pub enum RecordError {
     /// An agent that is neither admitted nor unreachable nor gone, or several of these.
     #[error("{0}: the record must say one of admitted, unreachable and gone")]
     Contradictory(Subject),
+    /// A quota that no operation makes.
+    #[error("{subject}: {source}")]
+    Quota {
+        /// The record's key.
+        subject: Subject,
+        /// What is wrong with the quota.
+        #[source]
+        source: QuotaError,
+    },
     /// A schedule that no operation makes.
     #[error("{subject}: {source}")]
     Maintenance {
@@ -63,7 +73,7 @@ impl Registry {
                 Some(format::WeightRecord { thousandths }.encode_to_vec())
             }
             Subject::Quota(role) => {
-                let config = (**self.quotas.get(role)?).clone();
+                let config = self.quotas.get(role)?.to_config(role);
                 Some(format::QuotaRecord { config }.encode_to_vec())
             }
             Subject::Maintenance => {
@@ -125,7 +135,12 @@ impl Registry {
             }
             Subject::Quota(role) => {
                 let record: format::QuotaRecord = decode(bytes).map_err(malformed)?;
-                self.quotas.insert(role.clone(), Arc::new(record.config));
+                let quota = Quota::from_config(&record.config);
+                let (_, quota) = quota.map_err(|source| RecordError::Quota {
+                    subject: subject.clone(),
+                    source,
+                })?;
+                self.quotas.insert(role.clone(), quota);
             }
             Subject::Maintenance => {
                 let record: format::MaintenanceRecord = decode(bytes).map_err(malformed)?;

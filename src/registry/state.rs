@@ -7,6 +7,7 @@ use imbl::OrdMap;
 use super::{Maintenance, Standing, Subject};
 use crate::base::{AgentId, FrameworkId, Timestamp};
 use crate::proto::v1;
+use crate::quota::Quota;
 use crate::roles::{Role, Weight};
 
 /// What must survive the death of every master. Cloning is cheap: the maps are shared.
@@ -25,7 +26,7 @@ pub struct Registry {
     /// Weights that were set, also those that were set to 1.
     pub weights: OrdMap<Role, Weight>,
     /// Quotas that are not the default.
-    pub quotas: OrdMap<Role, Arc<v1::quota::QuotaConfig>>,
+    pub quotas: OrdMap<Role, Quota>,
     /// Which machines are maintained, and when.
     pub maintenance: Arc<Maintenance>,
 }

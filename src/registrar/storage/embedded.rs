@@ -352,7 +352,7 @@ mod tests {
                 weights: [(role.clone(), Weight::new(2.5).unwrap())].into(),
             },
             Operation::SetQuotas {
-                quotas: [(Role::parse("ads").unwrap(), Some(Arc::new(quota)))].into(),
+                quotas: crate::quota::from_configs(&[quota]).unwrap(),
             },
             Operation::SetSchedule {
                 windows: Maintenance::read_schedule(&schedule).unwrap(),
