@@ -6,6 +6,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 use std::{env, fs};
 
 mod json;
@@ -46,7 +47,36 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     fs::write(out.join("descriptors.pb"), descriptors.encode_to_vec())?;
     name_commit();
+    name_time()?;
     Ok(())
+}
+
+/// Gives the time of the build to the binary: `MESOSD_BUILD_TIME` in seconds since 1970,
+/// `MESOSD_BUILD_DATE` as text. `SOURCE_DATE_EPOCH` wins, so that a build can be repeated.
+fn name_time() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    let seconds = match env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => text.parse()?,
+        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
+    };
+    println!("cargo::rustc-env=MESOSD_BUILD_TIME={seconds}");
+    println!("cargo::rustc-env=MESOSD_BUILD_DATE={}", date(seconds));
+    Ok(())
+}
+
+/// Date and time in UTC, `2026-11-20 18:02:57`, of seconds since 1970.
+fn date(seconds: u64) -> String {
+    // Years are counted from March, so that the leap day is a year's last one.
+    let (day, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day) = (day / 146_097, day % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
 /// Gives the commit to the binary as `MESOSD_COMMIT`: the variable of that name wins, then git says it

@@ -100,7 +100,7 @@ impl AgentConfig {
             sandbox_directory: "/mnt/mesos/sandbox".into(),
             switch_user: true,
             boot_id: String::new(),
-            version: env!("CARGO_PKG_VERSION").into(),
+            version: crate::proto::MESOS_VERSION.into(),
             executor_environment: Vec::new(),
             seed: 0,
             timing: Timing::default(),

@@ -14,7 +14,9 @@ use crate::api::service::daemon::Daemon;
 use crate::flags::{ClusterFlags, FlagError, MasterFlags, RegistryKind};
 use crate::master::driver::{Running, start};
 use crate::master::{Handle, MasterConfig};
-use crate::proto::v1;
+use crate::proto::v1::master_info::Capability;
+use crate::proto::v1::master_info::capability::Type;
+use crate::proto::{MESOS_VERSION, v1};
 use crate::registrar::{EmbeddedStorage, MemoryStorage, Storage};
 use crate::runtime::{Shutdown, SystemClock, ready};
 
@@ -174,12 +176,18 @@ fn master_info(id: &str, place: &Place) -> v1::MasterInfo {
         port: u32::from(*port),
         pid: Some(format!("master@{ip}:{port}")),
         hostname: Some(hostname.clone()),
-        version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        version: Some(MESOS_VERSION.to_owned()),
         address: Some(v1::Address {
             hostname: Some(hostname.clone()),
             ip: Some(ip.to_string()),
             port: i32::from(*port),
         }),
+        capabilities: [Type::AgentUpdate, Type::AgentDraining, Type::QuotaV2]
+            .into_iter()
+            .map(|kind| Capability {
+                r#type: Some(kind.into()),
+            })
+            .collect(),
         ..v1::MasterInfo::default()
     }
 }

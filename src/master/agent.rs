@@ -13,6 +13,7 @@ use imbl::{OrdMap, OrdSet};
 
 use crate::base::{AgentId, ConnectionId, ExecutorId, FrameworkId, OfferId, TaskId, Timestamp};
 use crate::proto::v1;
+use crate::proto::v1::agent_info::capability::Type as Capability;
 use crate::resources::Resources;
 
 /// Where a registered agent stands. Agents that wait for their admission are not agents yet.
@@ -64,6 +65,17 @@ pub type TaskKey = (FrameworkId, TaskId);
 /// An executor is known by its framework's id and its own.
 pub type ExecutorKey = (FrameworkId, ExecutorId);
 
+/// What every agent that speaks the link can do, by Mesos' names.
+pub const CAPABILITIES: [Capability; 7] = [
+    Capability::MultiRole,
+    Capability::HierarchicalRole,
+    Capability::ReservationRefinement,
+    Capability::ResizeVolume,
+    Capability::AgentOperationFeedback,
+    Capability::AgentDraining,
+    Capability::TaskResourceLimits,
+];
+
 /// An admitted agent that has registered with this master.
 #[derive(Clone, Debug)]
 pub struct Agent {
@@ -104,6 +116,13 @@ impl Agent {
     #[must_use]
     pub fn is_active(&self) -> bool {
         matches!(self.status, AgentStatus::Active(_))
+    }
+
+    /// The address that clients reach it at, as Mesos writes it: `slave(1)@10.0.0.1:5051`.
+    #[must_use]
+    pub fn pid(&self) -> String {
+        let (ip, _) = self.peer.rsplit_once(':').unwrap_or((&self.peer, ""));
+        format!("slave(1)@{ip}:{}", self.info.port())
     }
 }
 

@@ -148,6 +148,12 @@ impl Framework {
         self.completed_count += 1;
     }
 
+    /// True while it is known from an agent only.
+    #[must_use]
+    pub fn is_recovered(&self) -> bool {
+        self.status == FrameworkStatus::Recovered
+    }
+
     /// True when the scheduler is subscribed.
     #[must_use]
     pub fn is_connected(&self) -> bool {

@@ -41,6 +41,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// When the master was elected: without rivals, when it started.
+    #[must_use]
+    pub fn elected(&self) -> Timestamp {
+        self.started
+    }
+
     /// A live task.
     #[must_use]
     pub fn task(&self, framework_id: &FrameworkId, task_id: &TaskId) -> Option<&Arc<Task>> {

@@ -5,9 +5,9 @@ use crate::proto::v1;
 use crate::proto::v1::master::response::{get_agents, get_frameworks};
 use crate::resources::ReservationForm;
 
-use super::agent::Agent;
+use super::agent::{Agent, CAPABILITIES};
 use super::effect::OperatorEvent;
-use super::framework::{Framework, FrameworkStatus};
+use super::framework::Framework;
 use super::snapshot::Snapshot;
 
 fn time(at: Timestamp) -> v1::TimeInfo {
@@ -25,12 +25,18 @@ impl Snapshot {
             active: agent.is_active(),
             deactivated: Some(false),
             version: agent.version.clone(),
-            pid: Some(format!("slave(1)@{}", agent.peer)),
+            pid: Some(agent.pid()),
             registered_time: Some(time(agent.registered)),
             reregistered_time: agent.reregistered.map(time),
-            total_resources: agent.total.to_proto(ReservationForm::Stack),
-            allocated_resources: self.agent_allocated(agent).to_proto(ReservationForm::Stack),
-            offered_resources: self.agent_offered(agent).to_proto(ReservationForm::Stack),
+            total_resources: agent.total.to_proto(ReservationForm::Both),
+            allocated_resources: self.agent_allocated(agent).to_proto(ReservationForm::Both),
+            offered_resources: self.agent_offered(agent).to_proto(ReservationForm::Both),
+            capabilities: CAPABILITIES
+                .into_iter()
+                .map(|kind| v1::agent_info::Capability {
+                    r#type: Some(kind.into()),
+                })
+                .collect(),
             ..get_agents::Agent::default()
         }
     }
@@ -41,23 +47,23 @@ impl Snapshot {
         let connected = framework.is_connected();
         let offers = framework.offers.iter().filter_map(|offer_id| {
             let offer = self.offers.get(offer_id)?;
-            Some(offer.to_proto(self.agents.get(&offer.agent_id)?, ReservationForm::Stack))
+            Some(offer.to_proto(self.agents.get(&offer.agent_id)?, ReservationForm::Both))
         });
         get_frameworks::Framework {
             framework_info: v1::FrameworkInfo::clone(&framework.info),
             active: connected,
             connected,
-            recovered: framework.status == FrameworkStatus::Recovered,
+            recovered: framework.is_recovered(),
             registered_time: Some(time(framework.registered)),
-            reregistered_time: framework.reregistered.map(time),
+            reregistered_time: Some(time(framework.reregistered.unwrap_or(framework.registered))),
             unregistered_time: framework.unregistered.map(time),
             offers: offers.collect(),
             allocated_resources: self
                 .framework_allocated(framework)
-                .to_proto(ReservationForm::Stack),
+                .to_proto(ReservationForm::Both),
             offered_resources: self
                 .framework_offered(framework)
-                .to_proto(ReservationForm::Stack),
+                .to_proto(ReservationForm::Both),
             ..get_frameworks::Framework::default()
         }
     }

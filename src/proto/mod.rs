@@ -32,5 +32,8 @@ pub use generated::{mesos, mesosd};
 pub use mesos::v1;
 pub use mesosd::v1 as link;
 
+/// The version of Mesos whose APIs these are: what daemons report where clients look for Mesos'.
+pub const MESOS_VERSION: &str = "1.12.0";
+
 /// The encoded `FileDescriptorSet` of everything in `proto/`, for gRPC server reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.pb"));

@@ -27,6 +27,8 @@ pub enum ReservationForm {
     /// The fields `role` and `reservation`: for other frameworks. It cannot say a refinement;
     /// such resources are written as a stack, and are never offered to them.
     Flat,
+    /// Both, as replies to operators have it; a refinement only as a stack.
+    Both,
 }
 
 impl Resources {
@@ -263,7 +265,14 @@ fn write_reservations(stack: &[Reservation], form: ReservationForm, message: &mu
         ..ReservationInfo::default()
     };
     match (form, stack) {
-        (ReservationForm::Flat, []) => message.role = Some(Role::DEFAULT.to_string()),
+        (ReservationForm::Both, [only]) => {
+            write_reservations(stack, ReservationForm::Stack, message);
+            message.role = Some(only.role.to_string());
+            message.reservation = (only.kind == ReservationKind::Dynamic).then(|| info(only));
+        }
+        (ReservationForm::Flat | ReservationForm::Both, []) => {
+            message.role = Some(Role::DEFAULT.to_string())
+        }
         (ReservationForm::Flat, [only]) => {
             message.role = Some(only.role.to_string());
             message.reservation = (only.kind == ReservationKind::Dynamic).then(|| info(only));

@@ -12,7 +12,7 @@ const JSON: (&str, &str) = ("Content-Type", "application/json");
 const PROTOBUF: (&str, &str) = ("Content-Type", "application/x-protobuf");
 const SUBSCRIBE: &str = r#"{"type":"SUBSCRIBE","subscribe":{"framework_info":{"user":"u","name":"n","failover_timeout":60}}}"#;
 
-async fn subscribed(master: &Master) -> (Answer, String, String) {
+pub(crate) async fn subscribed(master: &Master) -> (Answer, String, String) {
     let mut stream = send(
         master.server.address,
         SCHEDULER,
@@ -279,13 +279,7 @@ async fn each_check_has_its_code() {
             404,
             "'/x' does not exist",
         ),
-        (
-            "POST /api/v2",
-            vec![JSON],
-            "{}",
-            404,
-            "'/api/v2' does not exist",
-        ),
+        ("POST /api/v2", vec![JSON], "{}", 404, "404 Not Found."),
     ];
     for (request, headers, body, code, text) in cases {
         let mut answer = send(master.server.address, request, &headers, body.as_bytes()).await;

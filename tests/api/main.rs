@@ -7,4 +7,5 @@ mod malformed;
 mod plain;
 mod raw;
 mod slow;
+mod unversioned;
 mod wire;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use crate::api::error::ApiError;
-use crate::proto::v1;
+use crate::proto::{MESOS_VERSION, v1};
 use crate::telemetry::{HostStats, LogHandle, LogLevel, Metrics};
 
 /// Longest time for which the log level can be changed by a call.
@@ -103,12 +103,17 @@ pub(super) fn metrics_to_proto(all: BTreeMap<String, f64>) -> Vec<v1::Metric> {
     all.into_iter().map(metric).collect()
 }
 
-/// What this binary was built from.
+/// What this binary was built from: the version is that of Mesos' APIs, the tag names mesosd's own.
 #[must_use]
 pub fn version() -> v1::VersionInfo {
+    let built: Option<f64> = option_env!("MESOSD_BUILD_TIME").and_then(|text| text.parse().ok());
     v1::VersionInfo {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: MESOS_VERSION.to_owned(),
         git_sha: option_env!("MESOSD_COMMIT").map(str::to_owned),
+        git_tag: Some(concat!("mesosd-", env!("CARGO_PKG_VERSION")).to_owned()),
+        build_date: option_env!("MESOSD_BUILD_DATE").map(str::to_owned),
+        build_time: built,
+        build_user: Some(String::new()),
         ..v1::VersionInfo::default()
     }
 }

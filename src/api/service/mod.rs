@@ -5,10 +5,11 @@ mod agent_views;
 pub mod daemon;
 pub mod executor;
 pub mod files;
+pub mod leadership;
 pub mod operator;
 mod operator_views;
 mod sandboxes;
 pub mod scheduler;
 mod stream_ids;
 
-pub(super) use operator_views::metrics as operator_metrics;
+pub(super) use operator::aside;

@@ -1,11 +1,13 @@
 //! Operators' calls to the master: reads from a snapshot, writes to the master's loop.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use super::daemon::{Daemon, metrics_to_proto};
 use super::files::FileCalls;
+use super::leadership::Leadership;
 use super::operator_views as views;
 use crate::api::error::ApiError;
 use crate::api::events::{EventStream, HEARTBEAT_INTERVAL};
@@ -21,17 +23,19 @@ pub struct OperatorCalls {
     master: Handle,
     daemon: Daemon,
     files: FileCalls,
+    leadership: Leadership,
 }
 
 /// News about the cluster, first its whole state.
 pub type OperatorEvents = EventStream<mpsc::Receiver<Arc<Event>>>;
 
 impl OperatorCalls {
-    /// Serves the operators of this master.
+    /// Serves the operators of this master, which has no rivals.
     #[must_use]
     pub fn new(master: Handle, daemon: Daemon) -> Self {
         Self {
             files: FileCalls::of_master(&daemon),
+            leadership: Leadership::always(),
             master,
             daemon,
         }
@@ -41,6 +45,19 @@ impl OperatorCalls {
     #[must_use]
     pub fn files(&self) -> &FileCalls {
         &self.files
+    }
+
+    /// Serves the operators of a master that stands for election.
+    #[must_use]
+    pub fn with_leadership(mut self, leadership: Leadership) -> Self {
+        self.leadership = leadership;
+        self
+    }
+
+    /// Whether this master leads.
+    #[must_use]
+    pub fn leadership(&self) -> &Leadership {
+        &self.leadership
     }
 
     /// What the daemon says about itself.
@@ -56,6 +73,16 @@ impl OperatorCalls {
     /// The master is shutting down.
     pub async fn snapshot(&self) -> Result<Snapshot, ApiError> {
         Ok(self.master.snapshot().await?)
+    }
+
+    /// The master's metrics under Mesos' names.
+    ///
+    /// # Errors
+    ///
+    /// The master is shutting down.
+    pub async fn metrics(&self) -> Result<BTreeMap<String, f64>, ApiError> {
+        let snapshot = self.master.snapshot().await?;
+        Ok(aside(move || views::metrics(&snapshot)).await)
     }
 
     /// SUBSCRIBE.
@@ -119,8 +146,7 @@ impl OperatorCalls {
                 Ok(Response::default())
             }
             call::Type::GetMetrics => {
-                let snapshot = self.master.snapshot().await?;
-                let all = self.daemon.all_metrics(views::metrics(&snapshot));
+                let all = self.daemon.all_metrics(self.metrics().await?);
                 Ok(Response {
                     r#type: Some(response::Type::GetMetrics.into()),
                     get_metrics: Some(response::GetMetrics {
@@ -202,7 +228,9 @@ impl OperatorCalls {
 }
 
 /// Runs work that keeps a processor busy where it delays nobody.
-pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(in crate::api) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

@@ -72,6 +72,12 @@ impl Writer {
     /// Appends a text. What is not ASCII is escaped: some clients take bytes for characters.
     pub fn string(&mut self, value: &str) {
         self.text.push(b'"');
+        let plain = |byte: u8| matches!(byte, 0x20..=0x7f) && byte != b'"' && byte != b'\\';
+        if value.bytes().all(plain) {
+            self.text.extend_from_slice(value.as_bytes());
+            self.text.push(b'"');
+            return;
+        }
         let mut rest = value;
         while let Some(at) = rest.find(|c: char| !c.is_ascii() || c < ' ' || c == '"' || c == '\\')
         {

@@ -80,7 +80,7 @@ fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
 }
 
 /// The client can unpack gzip.
-pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
+pub(in crate::api::http) fn accepts_gzip(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT_ENCODING).iter().any(|value| {
         let codings = value.to_str().unwrap_or_default().split(',');
         codings

@@ -25,15 +25,18 @@ use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+pub(super) use media::accepts_gzip;
 use refusal::Refusal;
 
 use crate::api::service::agent::AgentCalls;
 use crate::api::service::executor::ExecutorCalls;
+use crate::api::service::leadership::Leadership;
 use crate::api::service::operator::OperatorCalls;
 use crate::api::service::scheduler::SchedulerCalls;
 
 /// The APIs of a master.
 pub(super) fn master(schedulers: SchedulerCalls, operators: OperatorCalls) -> Router {
+    let leads = operators.leadership().clone();
     let scheduler = move |request| {
         let calls = schedulers.clone();
         async move { scheduler::answer(&calls, request).await }
@@ -42,8 +45,14 @@ pub(super) fn master(schedulers: SchedulerCalls, operators: OperatorCalls) -> Ro
         let calls = operators.clone();
         async move { operator::answer_master(&calls, request).await }
     };
-    let routes = add(Router::new(), "master", "/api/v1/scheduler", scheduler);
-    add(routes, "master", "/api/v1", operator)
+    let routes = add(
+        Router::new(),
+        "master",
+        "/api/v1/scheduler",
+        &leads,
+        scheduler,
+    );
+    add(routes, "master", "/api/v1", &leads, operator)
 }
 
 /// The APIs of an agent.
@@ -56,23 +65,35 @@ pub(super) fn agent(executors: ExecutorCalls, operators: AgentCalls) -> Router {
         let calls = operators.clone();
         async move { operator::answer_agent(&calls, request).await }
     };
-    let routes = add(Router::new(), "slave(1)", "/api/v1/executor", executor);
-    add(routes, "slave(1)", "/api/v1", operator)
+    let leads = Leadership::always();
+    let routes = add(
+        Router::new(),
+        "slave(1)",
+        "/api/v1/executor",
+        &leads,
+        executor,
+    );
+    add(routes, "slave(1)", "/api/v1", &leads, operator)
 }
 
 /// Serves a path and all below it, as libprocess does, also under the name of the process: some clients
 /// append the path twice or name the operator API `/api/v1/operator`.
-fn add<F, A>(router: Router, process: &str, path: &str, answer: F) -> Router
+fn add<F, A>(router: Router, process: &str, path: &str, leads: &Leadership, answer: F) -> Router
 where
     F: Fn(Request) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Result<Response, Refusal>> + Send + 'static,
 {
     // A redirect names the path with the process, as in Mesos.
     let base = format!("/{process}{path}");
+    let leads = leads.clone();
     let handler = any(move |request: Request| {
-        let answered = answer(request);
+        // Who does not lead looks at nothing else of a request.
+        let answered = leads.check().map(|()| answer(request));
         async move {
-            let answered = answered.await;
+            let answered = match answered {
+                Ok(answered) => answered.await,
+                Err(error) => Err(error.into()),
+            };
             answered.unwrap_or_else(|refusal| refusal.at(&base).into_response())
         }
     });

@@ -35,7 +35,14 @@ pub(super) async fn answer_master(
         });
         return Ok(reply::stream(media, records));
     }
-    let answer = calls.call(call).await?;
+    let ends_framework = call.r#type() == master::call::Type::Teardown;
+    let answer = match calls.call(call).await {
+        // There, a framework that is not known makes the request a bad one.
+        Err(ApiError::NotFound(message)) if ends_framework => {
+            return Err(Refusal::bad(message));
+        }
+        answer => answer?,
+    };
     Ok(given(media, &headers, answer.r#type, answer).await)
 }
 

@@ -78,7 +78,7 @@ impl From<JsonError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = (self.status(), format!("{self}\n")).into_response();
+        let mut response = (self.status(), self.to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(
             CONTENT_TYPE,

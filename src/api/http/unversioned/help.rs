@@ -1,0 +1,125 @@
+//! `/help`: the endpoints, each with a sentence.
+
+use std::fmt::Write as _;
+
+use super::refusal::Refusal;
+use super::reply::Reply;
+
+/// Who has an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Of {
+    Master,
+    Agent,
+    Both,
+}
+
+/// Path below the process, who has it, what it does.
+pub(super) const ENDPOINTS: &[(&str, Of, &str)] = &[
+    (
+        "/api/v1",
+        Of::Both,
+        "POST: the operator API, JSON or protobuf.",
+    ),
+    (
+        "/api/v1/scheduler",
+        Of::Master,
+        "POST: the scheduler API, JSON or protobuf.",
+    ),
+    (
+        "/api/v1/executor",
+        Of::Agent,
+        "POST: the executor API, JSON or protobuf.",
+    ),
+    ("/state", Of::Both, "Everything that the daemon knows."),
+    (
+        "/state-summary",
+        Of::Master,
+        "Agents and frameworks, with counts in place of tasks.",
+    ),
+    (
+        "/slaves",
+        Of::Master,
+        "Agents with Resource objects; slave_id=ID for one.",
+    ),
+    (
+        "/frameworks",
+        Of::Master,
+        "Frameworks with their tasks; framework_id=ID for one.",
+    ),
+    (
+        "/tasks",
+        Of::Master,
+        "Tasks; limit=N (100, -1 for all), offset=N, order=asc or desc, framework_id=ID, task_id=ID.",
+    ),
+    ("/roles", Of::Master, "Roles with weights, quota and use."),
+    ("/weights", Of::Master, "Weights of roles."),
+    ("/quota", Of::Master, "Guarantees and limits of roles."),
+    (
+        "/maintenance/schedule",
+        Of::Master,
+        "Machines that are to be maintained, and when.",
+    ),
+    (
+        "/maintenance/status",
+        Of::Master,
+        "Machines that are draining or down.",
+    ),
+    (
+        "/teardown",
+        Of::Master,
+        "POST frameworkId=ID: ends a framework and its tasks.",
+    ),
+    ("/redirect", Of::Master, "Sends on to the leading master."),
+    ("/health", Of::Both, "200 while the daemon answers."),
+    ("/version", Of::Both, "What runs, and when it was built."),
+    ("/flags", Of::Both, "The flags that the daemon runs with."),
+    (
+        "/metrics/snapshot",
+        Of::Both,
+        "All metrics; timeout=DURATION leaves out the late ones.",
+    ),
+    ("/metrics", Of::Both, "All metrics for Prometheus."),
+    (
+        "/logging/toggle",
+        Of::Both,
+        "level=N&duration=DURATION makes the log say more for a while.",
+    ),
+    (
+        "/system/stats.json",
+        Of::Both,
+        "Load and memory of the host.",
+    ),
+];
+
+/// `/help` lists the endpoints, `/help/<path>` says what one does.
+pub(super) fn answer(process: &str, rest: &str) -> Result<Reply, Refusal> {
+    let own = if process == "master" {
+        Of::Master
+    } else {
+        Of::Agent
+    };
+    let here = ENDPOINTS
+        .iter()
+        .filter(|(_, of, _)| *of == own || *of == Of::Both);
+    let wanted = rest.strip_prefix(process).unwrap_or(rest);
+    let wanted = wanted.trim_matches('/');
+    let mut text = String::from(
+        "<!doctype html><meta charset=utf-8><title>Help</title>\
+         <style>body{font:1em sans-serif;margin:2em}dt{font-family:monospace;margin-top:.5em}</style>\
+         <h1>Endpoints</h1><dl>\n",
+    );
+    let mut found = false;
+    for (path, _, sentence) in here {
+        if !wanted.is_empty() && path.trim_matches('/') != wanted {
+            continue;
+        }
+        found = true;
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "<dt><a href=\"{path}\">{path}</a><dd>{sentence}");
+    }
+    if !found {
+        return Err(Refusal::NotFound);
+    }
+    text.push_str("</dl>\n");
+    Ok(Reply::Html(text))
+}

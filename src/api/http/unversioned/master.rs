@@ -1,0 +1,67 @@
+//! The unversioned endpoints of a master.
+
+use std::future::Future;
+
+use axum::Router;
+
+use super::refusal::Refusal;
+use super::reply::Reply;
+use super::request::Request;
+use super::routes::{ANY, Asked, GET, POST, Routes};
+use super::{agents, cluster, daemon, frameworks, roles, state, summary, tasks};
+use crate::api::service::operator::OperatorCalls;
+
+/// All of them. What reads and writes the cluster is the leader's.
+pub(in crate::api::http) fn master(calls: &OperatorCalls) -> Router {
+    let leader = Asked::Leader(calls.leadership().clone());
+    let metrics = {
+        let calls = calls.clone();
+        move || {
+            let calls = calls.clone();
+            async move { calls.metrics().await }
+        }
+    };
+    daemon::add(Routes::new("master"), calls.daemon(), metrics)
+        .add("/state", ANY, &leader, with(calls, state::answer))
+        .add("/state-summary", ANY, &leader, with(calls, summary::answer))
+        .add("/slaves", ANY, &leader, with(calls, agents::answer))
+        .add("/frameworks", ANY, &leader, with(calls, frameworks::answer))
+        .add("/tasks", ANY, &leader, with(calls, tasks::answer))
+        .add("/roles", ANY, &leader, with(calls, roles::answer))
+        .add("/weights", GET, &leader, with(calls, cluster::weights))
+        .add("/quota", GET, &leader, with(calls, cluster::quota))
+        .add(
+            "/maintenance/schedule",
+            GET,
+            &leader,
+            with(calls, cluster::schedule),
+        )
+        .add(
+            "/maintenance/status",
+            GET,
+            &leader,
+            with(calls, cluster::status),
+        )
+        .add("/teardown", POST, &leader, with(calls, cluster::teardown))
+        .add(
+            "/redirect",
+            ANY,
+            &Asked::Here,
+            with(calls, cluster::redirect),
+        )
+        .into_router()
+}
+
+/// An endpoint that calls the service layer.
+pub(super) fn with<S, F, A>(
+    calls: &S,
+    answer: F,
+) -> impl Fn(Request) -> A + Clone + Send + Sync + 'static + use<S, F, A>
+where
+    S: Clone + Send + Sync + 'static,
+    F: Fn(S, Request) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Result<Reply, Refusal>> + Send + 'static,
+{
+    let calls = calls.clone();
+    move |request| answer(calls.clone(), request)
+}

@@ -1,0 +1,38 @@
+//! Shell: Mesos' unversioned endpoints, field for field: `/state`, `/slaves`, `/tasks`, `/teardown`, ...
+//!
+//! | what | where |
+//! | --- | --- |
+//! | paths, aliases, leader check, methods | [`routes`] |
+//! | a request's query, form and path | [`request`], [`fields`] |
+//! | replies, `jsonp=`, gzip | [`reply`] |
+//! | what is not served | [`refusal`] |
+//! | large replies, written by several threads | [`parts`], [`gzip`] |
+//! | resources, tasks, frameworks, agents as JSON | [`resources`], [`tasks`], [`frameworks`], [`agents`] |
+//! | `/state`, `/state-summary`, `/roles` | [`state`], [`summary`], [`roles`] |
+//! | weights, quota, maintenance, `/teardown`, `/redirect` | [`cluster`] |
+//! | what every daemon has; its list | [`daemon`], [`help`] |
+
+mod agent;
+mod agents;
+mod cluster;
+mod daemon;
+mod fields;
+mod frameworks;
+mod gzip;
+mod help;
+mod master;
+mod parts;
+mod pieces;
+mod refusal;
+mod reply;
+mod request;
+mod resources;
+mod roles;
+mod routes;
+mod state;
+mod summary;
+mod tasks;
+
+pub(super) use agent::agent;
+pub(super) use master::master;
+pub(super) use refusal::not_found;

@@ -1,0 +1,224 @@
+//! A large JSON text in parts that several threads write at once.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+
+use crate::proto::json::writer::Writer;
+
+/// Entries of a list that one thread writes at a time.
+const BLOCK: usize = 512;
+
+/// Threads that write one text at most.
+const THREADS_MAX: usize = 8;
+
+/// A text that is being put together: what is in between is written at once, lists later.
+#[derive(Default)]
+pub(super) struct Parts<'a> {
+    done: Vec<Part<'a>>,
+    text: Writer,
+}
+
+enum Part<'a> {
+    Text(Vec<u8>),
+    Later(Box<dyn Fn(&mut Writer) + Send + Sync + 'a>),
+}
+
+impl<'a> Parts<'a> {
+    /// The text at the present place.
+    pub(super) fn text(&mut self) -> &mut Writer {
+        &mut self.text
+    }
+
+    /// A list, as the value that comes next.
+    pub(super) fn list<T: Sync + ?Sized>(
+        &mut self,
+        items: Vec<&'a T>,
+        write: impl Fn(&mut Writer, &'a T) + Clone + Send + Sync + 'a,
+    ) {
+        self.text.open_list();
+        if items.len() <= BLOCK / 16 {
+            for item in items {
+                self.text.item();
+                write(&mut self.text, item);
+            }
+            self.text.close_list();
+            return;
+        }
+        let text = std::mem::take(&mut self.text);
+        self.done.push(Part::Text(text.finish()));
+        for (at, block) in items.chunks(BLOCK).enumerate() {
+            let (block, write) = (block.to_vec(), write.clone());
+            self.done.push(Part::Later(Box::new(move |w| {
+                for (index, item) in block.iter().enumerate() {
+                    if at > 0 || index > 0 {
+                        w.raw(",");
+                    }
+                    write(w, item);
+                }
+            })));
+        }
+        self.text.close_list();
+    }
+
+    /// Writes all that is left and gives the whole text.
+    pub(super) fn finish(mut self) -> Segments {
+        self.done.push(Part::Text(self.text.finish()));
+        let parts: Vec<Mutex<Part<'a>>> = self.done.into_iter().map(Mutex::new).collect();
+        let pieces = by_threads(parts.len(), |at| {
+            let mut part = parts[at].lock().unwrap_or_else(PoisonError::into_inner);
+            match &mut *part {
+                Part::Text(text) => Bytes::from(std::mem::take(text)),
+                Part::Later(write) => {
+                    let mut writer = Writer::default();
+                    write(&mut writer);
+                    Bytes::from(writer.finish())
+                }
+            }
+        });
+        Segments::from_iter(pieces)
+    }
+}
+
+/// `work(0)` to `work(count - 1)`, by several threads; the results come in order.
+pub(super) fn by_threads<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads.min(THREADS_MAX).min(count);
+    if threads <= 1 {
+        return (0..count).map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= count {
+                return done;
+            }
+            done.push((at, work(at)));
+        }
+    };
+    let mut all: Vec<(usize, T)> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(worker)).collect();
+        let mut all = worker();
+        for other in others {
+            match other.join() {
+                Ok(done) => all.extend(done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    });
+    all.sort_unstable_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, result)| result).collect()
+}
+
+/// A body of several pieces whose length is known. Clones share the bytes.
+#[derive(Clone, Debug, Default)]
+pub(in crate::api::http) struct Segments {
+    /// The pieces, last first.
+    pieces: Vec<Bytes>,
+    length: usize,
+}
+
+impl Segments {
+    /// The length of the whole.
+    pub(super) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// The pieces in order.
+    pub(super) fn into_inner(mut self) -> Vec<Bytes> {
+        self.pieces.reverse();
+        self.pieces
+    }
+
+    /// Puts a text before and one behind.
+    pub(super) fn wrap(&mut self, before: String, behind: String) {
+        self.length += before.len() + behind.len();
+        self.pieces.push(before.into());
+        self.pieces.insert(0, behind.into());
+    }
+}
+
+impl FromIterator<Bytes> for Segments {
+    fn from_iter<I: IntoIterator<Item = Bytes>>(pieces: I) -> Self {
+        let pieces = pieces.into_iter().filter(|piece| !piece.is_empty());
+        let mut pieces: Vec<Bytes> = pieces.collect();
+        pieces.reverse();
+        let length = pieces.iter().map(Bytes::len).sum();
+        Self { pieces, length }
+    }
+}
+
+impl From<Vec<u8>> for Segments {
+    fn from(whole: Vec<u8>) -> Self {
+        Self::from_iter([Bytes::from(whole)])
+    }
+}
+
+impl Body for Segments {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        let next = this.pieces.pop();
+        this.length -= next.as_ref().map_or(0, Bytes::len);
+        Poll::Ready(next.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(u64::try_from(self.length).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_make_one_text() {
+        let numbers: Vec<u64> = (0..2_000).collect();
+        for count in [0, 1, 31, 32, 33, 511, 512, 513, 2_000] {
+            let mut parts = Parts::default();
+            parts.text().open();
+            parts.text().key("\"a\":");
+            let some: Vec<&u64> = numbers[..count].iter().collect();
+            parts.list(some, |w, number| w.uint64(*number));
+            parts.text().key("\"b\":");
+            parts.text().bool(true);
+            parts.text().close();
+            let text = parts.finish();
+            let length = text.len();
+            let text = text.into_inner().concat();
+            let wanted: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+            let wanted = format!("{{\"a\":[{}],\"b\":true}}", wanted.join(","));
+            assert_eq!(String::from_utf8_lossy(&text), wanted);
+            assert_eq!(length, wanted.len());
+        }
+    }
+
+    #[test]
+    fn results_come_in_order() {
+        let squares = by_threads(1000, |at| at * at);
+        assert!(
+            squares
+                .iter()
+                .enumerate()
+                .all(|(at, square)| *square == at * at)
+        );
+    }
+}

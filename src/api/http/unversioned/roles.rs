@@ -1,0 +1,100 @@
+//! `/roles`: who shares the cluster, and how.
+
+use std::collections::BTreeMap;
+
+use super::pieces::{double, text, texts};
+use super::refusal::Refusal;
+use super::reply::Reply;
+use super::request::Request;
+use super::resources::quantities;
+use crate::api::service::operator::OperatorCalls;
+use crate::base::FrameworkId;
+use crate::master::Snapshot;
+use crate::proto::json::writer::Writer;
+use crate::resources::{Quantities, Resources};
+use crate::roles::Role;
+
+/// One role's share.
+#[derive(Default)]
+struct Share<'a> {
+    frameworks: Vec<&'a FrameworkId>,
+    allocated: Quantities,
+    offered: Quantities,
+    reserved: Quantities,
+    /// Reserved and in use: counts once.
+    reserved_allocated: Quantities,
+}
+
+fn shares(snapshot: &Snapshot) -> BTreeMap<Role, Share<'_>> {
+    let mut all: BTreeMap<Role, Share<'_>> = BTreeMap::new();
+    for framework in snapshot.frameworks.values() {
+        for role in &framework.roles {
+            let share = all.entry(role.clone()).or_default();
+            share.frameworks.push(&framework.id);
+        }
+        let held = snapshot.framework_allocated(framework);
+        for (role, held) in held.allocations() {
+            let share = all.entry(role).or_default();
+            share.allocated.add(&held.quantities());
+            share.reserved_allocated.add(&held.reserved().quantities());
+        }
+        let offered = snapshot.framework_offered(framework);
+        for (role, offered) in offered.allocations() {
+            let share = all.entry(role).or_default();
+            share.offered.add(&offered.quantities());
+        }
+    }
+    for agent in snapshot.agents.values() {
+        for (role, reserved) in Resources::reservations(&agent.total) {
+            all.entry(role)
+                .or_default()
+                .reserved
+                .add(&reserved.quantities());
+        }
+    }
+    all
+}
+
+fn role(w: &mut Writer, role: &Role, share: &Share<'_>) {
+    let mut resources = share.allocated.clone();
+    resources.add(&share.offered);
+    let mut consumed = share.allocated.clone();
+    let mut idle = share.reserved.clone();
+    idle.subtract(&share.reserved_allocated);
+    consumed.add(&idle);
+    w.open();
+    text(w, "\"name\":", role.as_str());
+    double(w, "\"weight\":", 1.0);
+    w.key("\"quota\":");
+    w.open();
+    text(w, "\"role\":", role.as_str());
+    quantities(w, "\"guarantee\":", &Quantities::new());
+    quantities(w, "\"limit\":", &Quantities::new());
+    quantities(w, "\"consumed\":", &consumed);
+    w.close();
+    quantities(w, "\"resources\":", &resources);
+    quantities(w, "\"allocated\":", &share.allocated);
+    quantities(w, "\"offered\":", &share.offered);
+    quantities(w, "\"reserved\":", &share.reserved);
+    let frameworks = share.frameworks.iter().map(|id| id.as_str());
+    texts(w, "\"frameworks\":", frameworks);
+    w.close();
+}
+
+/// `/roles`.
+pub(super) async fn answer(calls: OperatorCalls, _: Request) -> Result<Reply, Refusal> {
+    let snapshot = calls.snapshot().await?;
+    Ok(Reply::large(snapshot, move |snapshot, parts| {
+        let w = parts.text();
+        w.open();
+        w.key("\"roles\":");
+        w.open_list();
+        for (name, share) in shares(snapshot) {
+            w.item();
+            role(w, &name, &share);
+        }
+        w.close_list();
+        w.close();
+    })
+    .await)
+}
