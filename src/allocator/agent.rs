@@ -28,6 +28,8 @@ pub struct AgentSpec {
 #[derive(Clone, Debug)]
 pub(super) struct Agent {
     pub(super) id: AgentId,
+    /// Of which kind it is, as far as the wishes of frameworks go.
+    pub(super) kind: u32,
     pub(super) total: Resources,
     pub(super) total_amounts: Amounts,
     pub(super) available: Bundle,
@@ -37,7 +39,7 @@ pub(super) struct Agent {
     pub(super) holders: Vec<(u32, Bundle)>,
     /// True when the clients hold more than the total: it has shrunk.
     overcommitted: bool,
-    attributes: Attributes,
+    pub(super) attributes: Attributes,
     pub(super) active: bool,
     /// What a framework must be capable of to be offered anything here.
     pub(super) required: Capabilities,
@@ -49,9 +51,10 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    pub(super) fn new(id: AgentId) -> Self {
+    pub(super) fn new(id: AgentId, kind: u32) -> Self {
         Self {
             id,
+            kind,
             total: Resources::new(),
             total_amounts: Amounts::default(),
             available: Bundle::default(),

@@ -1,12 +1,16 @@
 //! Who is next on this agent? Walks roles and frameworks in order and stops at the first that may
 //! be offered something. All stages use it.
 
+use crate::base::Instant;
+
 use super::agent::Agent;
 use super::bits::{BitSet, members_of};
 use super::bundle::Bundle;
+use super::demand::Demand;
 use super::eligibility::{Question, Rejection, first_rejection};
 use super::framework::{Client, Framework};
 use super::report::PassReport;
+use super::returns::Evidence;
 use super::role_tree::RoleTree;
 use super::slots::Slots;
 use super::sorter::{Amounts, Content, Kinds, Leaves};
@@ -28,6 +32,7 @@ pub(super) struct Surroundings<'a> {
     /// True when no client has smallest bundles of its own.
     pub(super) one_minimum: bool,
     pub(super) kinds: &'a mut Kinds,
+    pub(super) demand: &'a mut Demand,
     pub(super) report: &'a mut PassReport,
 }
 
@@ -37,6 +42,25 @@ pub(super) struct Cursor<'a> {
     leaves: Leaves<'a>,
     leaf: Option<(u32, u32)>,
     at: usize,
+    /// How it is found out who does not use what the agent has.
+    regard: Regard,
+    /// Clients with their roles that stand behind those who use it, in order.
+    behind: Vec<(u32, u32)>,
+    /// Who of these has been due longest to be asked again, since when.
+    due: Option<(Instant, (u32, u32))>,
+    /// Whose turn it was when a probe went before.
+    next: Option<(u32, u32)>,
+}
+
+/// How demand matters on a visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Regard {
+    /// Not at all.
+    Nothing,
+    /// Everybody sees the same, which was judged.
+    Whole,
+    /// Evidence is looked at for each client.
+    Each,
 }
 
 /// Something for a client: all that the agent has available, or a part of it.
@@ -55,6 +79,10 @@ impl<'a> Cursor<'a> {
             leaf: leaves.next(),
             leaves,
             at: 0,
+            regard: Regard::Nothing,
+            behind: Vec::new(),
+            due: None,
+            next: None,
         }
     }
 
@@ -69,20 +97,97 @@ impl<'a> Cursor<'a> {
         if is_plain(agent) && nobody_is_eligible(agent, &mut views, around) {
             return None;
         }
+        self.regard = Regard::of(policy, &mut views, around);
+        let (client, role) = self.next_client(&mut views, around)?;
+        let capabilities = around.clients[client].capabilities;
+        let role = (role, around.roles.role(role));
+        let view = views.get(role, capabilities, around.kinds);
+        let portion = policy.portion(view);
+        Some(Grant {
+            client,
+            part: (!view.is_whole).then(|| portion.clone()),
+        })
+    }
+
+    /// The next eligible client with its role: first those that use what they are offered, now and
+    /// then a probe before them, then the others.
+    fn next_client(
+        &mut self,
+        views: &mut Views<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Option<(u32, u32)> {
+        if let Some((client, role)) = self.next.take()
+            && consider(client, role, views, around).is_none()
+        {
+            return Some((client, role));
+        }
         while let Some((leaf, role)) = self.leaf {
-            if let Some(client) = self.next_in_leaf(leaf, role, &mut views, around) {
-                let capabilities = around.clients[client].capabilities;
-                let role = (role, around.roles.role(role));
-                let view = views.get(role, capabilities, around.kinds);
-                let portion = policy.portion(view);
-                return Some(Grant {
-                    client,
-                    part: (!view.is_whole).then(|| portion.clone()),
-                });
+            if let Some(client) = self.next_in_leaf(leaf, role, views, around) {
+                let found = (client, role);
+                return Some(self.probe_before(found, views, around).unwrap_or(found));
             }
             (self.leaf, self.at) = (self.leaves.next(), 0);
         }
-        None
+        let mut behind = std::mem::take(&mut self.behind).into_iter();
+        let found = behind.find(|(client, role)| consider(*client, *role, views, around).is_none());
+        self.behind = behind.collect();
+        found
+    }
+
+    /// Who is offered the agent before the client whose turn it is, to see whether it wants it.
+    fn probe_before(
+        &mut self,
+        found: (u32, u32),
+        views: &mut Views<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Option<(u32, u32)> {
+        let (_, (client, role)) = self.due.take()?;
+        let kind = views.agent().kind;
+        if !around.demand.may_probe(kind) {
+            return None;
+        }
+        let capabilities = around.clients[client].capabilities;
+        let view = views.get((role, around.roles.role(role)), capabilities, around.kinds);
+        let offered = (&view.resources, &*view.amounts);
+        around.demand.probed((client, kind), offered);
+        around.report.probes += 1;
+        self.behind.retain(|(other, _)| *other != client);
+        self.next = Some(found);
+        Some((client, role))
+    }
+
+    /// True when a client stands behind those who use what they are offered.
+    fn stands_behind(
+        &mut self,
+        (client, role): (u32, u32),
+        views: &mut Views<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> bool {
+        let kind = views.agent().kind;
+        let evidence = match self.regard {
+            Regard::Nothing => return false,
+            Regard::Whole => around.demand.verdict(client, kind),
+            Regard::Each => {
+                let capabilities = around.clients[client].capabilities;
+                let view = views.get((role, around.roles.role(role)), capabilities, around.kinds);
+                let seen = (&view.resources, &*view.amounts);
+                around.demand.evidence((client, kind), seen)
+            }
+        };
+        match evidence {
+            Evidence::None => return false,
+            Evidence::Against(_) => {}
+            Evidence::Due(since) => {
+                if self.due.is_none_or(|(longest, _)| since < longest)
+                    && consider(client, role, views, around).is_none()
+                {
+                    self.due = Some((since, (client, role)));
+                }
+            }
+        }
+        self.behind.push((client, role));
+        around.report.stood_behind += 1;
+        true
     }
 
     /// The next eligible client of a leaf.
@@ -100,6 +205,9 @@ impl<'a> Cursor<'a> {
                 unreachable!("a leaf has clients only");
             };
             self.at += 1;
+            if self.stands_behind((client, role), views, around) {
+                continue;
+            }
             match consider(client, role, views, around) {
                 None => return Some(client),
                 Some(Rejection::Filtered { .. }) => refusals += 1,
@@ -136,14 +244,36 @@ impl<'a> Cursor<'a> {
             .reject(Rejection::FILTERED, behind - rest.len());
         let standing = |client: &u32| tree.standing(around.clients[*client].node);
         rest.sort_unstable_by(|a, b| standing(a).compare(standing(b)));
-        let found = rest
-            .into_iter()
-            .find(|client| consider(*client, role, views, around).is_none());
+        let found = rest.into_iter().find(|client| {
+            !self.stands_behind((*client, role), views, around)
+                && consider(*client, role, views, around).is_none()
+        });
         self.at = match found {
             Some(client) => tree.position(leaf, around.clients[client].node) + 1,
             None => tree.in_order(leaf).len(),
         };
         found
+    }
+}
+
+impl Regard {
+    fn of(policy: StagePolicy, views: &mut Views<'_>, around: &mut Surroundings<'_>) -> Self {
+        let agent = views.agent();
+        if !policy.regards_demand() || !around.demand.has_evidence(agent.kind) {
+            return Self::Nothing;
+        }
+        if !is_plain(agent) {
+            return Self::Each;
+        }
+        let (view, active) = (views.whole(), around.active);
+        let unrefused = |at| active.word(at) & !agent.filters.blocked_word(&view.blocking, at);
+        let seen = (&view.resources, &*view.amounts);
+        let words = active.word_count();
+        // When nobody uses this, everybody stands where it stood.
+        match around.demand.judge(agent.kind, seen, words, unrefused) {
+            true => Self::Whole,
+            false => Self::Nothing,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::attributes::Attributes;
 use crate::base::{AgentId, FrameworkId, Rng};
 use crate::resources::{Quantities, ResourceName, Resources, Scalar};
 
@@ -11,8 +12,9 @@ use super::agent::{Agent, AgentSpec};
 use super::bits::BitSet;
 use super::candidates::Candidates;
 use super::cycle::Pass;
+use super::demand::{AllocationOrder, Demand};
 use super::filters::Expiries;
-use super::framework::{Client, Framework};
+use super::framework::{Capabilities, Client, Framework};
 use super::metrics::AllocatorMetrics;
 use super::report::PassReport;
 use super::role_tree::RoleTree;
@@ -35,6 +37,8 @@ pub struct AllocatorConfig {
     /// Smallest bundles worth an offer: one of them must be contained. An empty list takes
     /// anything (`--min_allocatable_resources`).
     pub min_allocatable: Vec<Quantities>,
+    /// Whether it matters what frameworks did with earlier offers (`--allocation_order`).
+    pub order: AllocationOrder,
     /// The master's region; agents of another one are for region-aware frameworks only.
     pub region: Option<Arc<str>>,
 }
@@ -51,6 +55,7 @@ impl Default for AllocatorConfig {
             min_allocatable: [cpus, mem]
                 .map(|least| [least].into_iter().collect())
                 .into(),
+            order: AllocationOrder::default(),
             region: None,
         }
     }
@@ -78,6 +83,7 @@ pub struct Allocator {
     /// How many filters there are.
     pub(super) filters: usize,
     pub(super) candidates: Candidates,
+    pub(super) demand: Demand,
     /// The pass that is between two slices.
     pub(super) pass: Option<Pass>,
     pub(super) metrics: AllocatorMetrics,
@@ -93,6 +99,7 @@ impl Allocator {
             rng: Rng::seeded(config.seed, "allocator"),
             min_allocatable: amounts_of(&config.min_allocatable, &mut kinds),
             kinds,
+            demand: Demand::new(config.order, config.allocation_interval),
             config,
             agents: Slots::default(),
             agent_slots: BTreeMap::new(),
@@ -122,7 +129,10 @@ impl Allocator {
         spec: AgentSpec,
         used: &BTreeMap<FrameworkId, Resources>,
     ) {
-        let slot = self.agents.insert(Agent::new(id.clone()));
+        let kind = self
+            .demand
+            .join_kind(&Attributes::default(), None, Capabilities::default());
+        let slot = self.agents.insert(Agent::new(id.clone(), kind));
         let before = self.agent_slots.insert(id.clone(), slot);
         assert!(before.is_none(), "agent {id} is added once");
         self.fill_agent(slot, spec, used);
@@ -179,8 +189,14 @@ impl Allocator {
 
     fn set_spec(&mut self, slot: u32, spec: AgentSpec) {
         let agent = &mut self.agents[slot];
+        let region = spec.region.clone();
         let changed = agent.set_spec(spec, self.config.region.as_deref(), &mut self.kinds);
         self.roles.tree_mut().grow(&agent.total_amounts);
+        let kind = self
+            .demand
+            .join_kind(&agent.attributes, region, agent.required);
+        self.demand
+            .leave_kind(std::mem::replace(&mut agent.kind, kind));
         if changed {
             self.clear_agent_filters(slot);
         }
@@ -206,7 +222,8 @@ impl Allocator {
         self.candidates.agent_changed(slot, false);
         self.clear_agent_filters(slot);
         self.empty_agent(slot);
-        self.agents.remove(slot);
+        let agent = self.agents.remove(slot);
+        self.demand.leave_kind(agent.kind);
     }
 
     /// Lets an agent be offered again.
@@ -312,6 +329,8 @@ impl Allocator {
             .map(|(_, agent)| agent.filters.len())
             .sum();
         assert_eq!(self.filters, filters);
+        let kinds = self.agents.iter().map(|(_, agent)| agent.kind);
+        self.demand.check_invariants(kinds);
     }
 }
 

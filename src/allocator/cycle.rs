@@ -59,6 +59,7 @@ impl Allocator {
             },
         };
         self.roles.tree_mut().refresh();
+        self.demand.begin_slice(now);
         let first = allocations.len();
         let slice = self.config.slice_agents.max(1);
         let end = pass.agents.len().min(pass.next.saturating_add(slice));
@@ -153,6 +154,7 @@ impl Allocator {
             min_allocatable: &self.min_allocatable,
             one_minimum: self.own_minimums == 0,
             kinds: &mut self.kinds,
+            demand: &mut self.demand,
             report,
         };
         while let Some(grant) = cursor.next_grant(agent, policy, &mut around) {

@@ -33,11 +33,18 @@ pub enum Rejection {
         /// The end of the last filter.
         until: Instant,
     },
+    /// The framework returned at least this much of such an agent unused: whoever uses what it is
+    /// offered comes first. Only explanations give this reason; a pass offers what nobody else
+    /// takes.
+    Returned {
+        /// When it is due to be asked again.
+        until: Instant,
+    },
 }
 
 impl Rejection {
     /// How many kinds of reasons there are.
-    pub const KINDS: usize = 8;
+    pub const KINDS: usize = 9;
 
     /// A filter whose end does not matter: for counting.
     pub(super) const FILTERED: Self = Self::Filtered { until: Instant(0) };
@@ -54,6 +61,7 @@ impl Rejection {
             Self::ReservedElsewhere => 5,
             Self::BelowMinimum => 6,
             Self::Filtered { .. } => 7,
+            Self::Returned { .. } => 8,
         }
     }
 }
@@ -68,6 +76,7 @@ pub const REJECTION_KINDS: [&str; Rejection::KINDS] = [
     "reserved_elsewhere",
     "below_minimum",
     "filtered",
+    "returned",
 ];
 
 impl fmt::Display for Rejection {
@@ -85,6 +94,14 @@ impl fmt::Display for Rejection {
             Self::Filtered { until } => {
                 let uptime = format_duration(until.since(Instant(0)));
                 write!(f, "refused; filter until {uptime} of the master's clock")
+            }
+            Self::Returned { until } => {
+                let uptime = format_duration(until.since(Instant(0)));
+                write!(
+                    f,
+                    "returned the like unused; those who use it come first, next asked at {uptime} \
+                     of the master's clock"
+                )
             }
         }
     }

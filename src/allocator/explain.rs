@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{AgentId, FrameworkId};
+use crate::base::{AgentId, FrameworkId, Instant};
 
 use super::core::Allocator;
 use super::eligibility::{Question, Rejection, first_rejection};
 use super::report::{Explanation, Level, RoleExplanation};
+use super::returns::Evidence;
 use super::sorter::{Kinds, ShareTree};
 use super::view::Views;
 
@@ -14,7 +15,7 @@ impl Allocator {
     /// For each role of a framework: its place in the order, and all agents by the first reason
     /// why they are not offered to it. None for an unknown framework.
     #[must_use]
-    pub fn explain(&self, framework: &FrameworkId) -> Option<Explanation> {
+    pub fn explain(&self, framework: &FrameworkId, now: Instant) -> Option<Explanation> {
         let slot = self.framework_slots.get(framework)?;
         // The order is brought up to date in a copy: asking must change nothing.
         let mut order = self.roles.tree().clone();
@@ -27,26 +28,38 @@ impl Allocator {
                 .map(|(role, number)| RoleExplanation {
                     role: role.clone(),
                     position: position(&order, self.clients[*number].node),
-                    agents: self.reasons(*number, &mut kinds),
+                    agents: self.reasons(*number, &mut kinds, now),
                 })
                 .collect(),
         })
     }
 
-    fn reasons(&self, number: u32, kinds: &mut Kinds) -> Vec<(Option<Rejection>, Vec<AgentId>)> {
+    fn reasons(
+        &self,
+        number: u32,
+        kinds: &mut Kinds,
+        now: Instant,
+    ) -> Vec<(Option<Rejection>, Vec<AgentId>)> {
         let client = &self.clients[number];
         let mut by_reason: BTreeMap<Option<Rejection>, Vec<AgentId>> = BTreeMap::new();
         for (id, slot) in &self.agent_slots {
             let agent = &self.agents[*slot];
             let mut views = Views::of(agent);
             let role = (0, &client.role);
+            let view = views.get(role, client.capabilities, kinds);
             let reason = first_rejection(&Question {
                 framework: &self.frameworks[client.framework],
                 client,
                 number,
                 agent,
-                view: views.get(role, client.capabilities, kinds),
+                view,
                 min_allocatable: &self.min_allocatable,
+            });
+            let seen = (&view.resources, &*view.amounts);
+            let returned = || self.demand.evidence_at((number, agent.kind), seen, now);
+            let reason = reason.or_else(|| match returned() {
+                Evidence::Against(until) => Some(Rejection::Returned { until }),
+                Evidence::None | Evidence::Due(_) => None,
             });
             by_reason.entry(reason).or_default().push(id.clone());
         }

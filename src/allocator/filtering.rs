@@ -1,5 +1,6 @@
 //! Resources that come back, and the filters that refusals leave.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::base::{AgentId, FrameworkId, Instant};
@@ -41,6 +42,37 @@ impl Allocator {
         filter: Option<Filter>,
         now: Instant,
     ) {
+        self.give_back((framework, agent), resources, (filter, false), now);
+    }
+
+    /// A framework gives an offer back of which it has used nothing: as [`recover`](Self::recover),
+    /// and evidence that it does not want the like (see `demand.rs`).
+    pub fn decline(
+        &mut self,
+        framework: &FrameworkId,
+        agent: &AgentId,
+        resources: &Resources,
+        filter: Option<Filter>,
+        now: Instant,
+    ) {
+        self.give_back((framework, agent), resources, (filter, true), now);
+    }
+
+    /// The framework has launched something, or is likely to want something that it did not want
+    /// before: what it returned under these roles, all if none is named, no longer counts.
+    pub fn demand_changed(&mut self, framework: &FrameworkId, roles: &BTreeSet<Role>) {
+        for number in self.clients_of(framework, roles) {
+            self.demand.forget(number);
+        }
+    }
+
+    fn give_back(
+        &mut self,
+        (framework, agent): (&FrameworkId, &AgentId),
+        resources: &Resources,
+        refusal: (Option<Filter>, bool),
+        now: Instant,
+    ) {
         let Some(slot) = self.agent_slots.get(agent).copied() else {
             return;
         };
@@ -53,10 +85,10 @@ impl Allocator {
             "recovered resources name their role: {resources}"
         );
         match resources.allocated_role() {
-            Some(role) => self.recover_role((framework, role), slot, resources, filter, now),
+            Some(role) => self.recover_role((framework, role), slot, resources, refusal, now),
             None => {
                 for (role, part) in resources.allocations() {
-                    self.recover_role((framework, &role), slot, &part, filter, now);
+                    self.recover_role((framework, &role), slot, &part, refusal, now);
                 }
             }
         }
@@ -69,7 +101,7 @@ impl Allocator {
         (framework, role): (&FrameworkId, &Role),
         agent: u32,
         resources: &Resources,
-        filter: Option<Filter>,
+        (filter, unused): (Option<Filter>, bool),
         now: Instant,
     ) {
         let number = self.known_client(framework, role).unwrap_or_else(|| {
@@ -79,8 +111,14 @@ impl Allocator {
         let amounts = self.kinds.amounts(&part);
         let agent_record = &mut self.agents[agent];
         let (back, all) = agent_record.recover(number, part, &amounts, &mut self.kinds);
-        if let Some(filter) = filter {
-            self.add_filter(number, agent, &back, filter, now);
+        if self.is_listening(number) {
+            if unused {
+                let kind = self.agents[agent].kind;
+                self.demand.returned((number, kind), &back, &amounts, now);
+            }
+            if let Some(filter) = filter {
+                self.add_filter(number, agent, &back, filter, now);
+            }
         }
         self.release(number, agent, &amounts, all);
     }
@@ -93,11 +131,6 @@ impl Allocator {
         filter: Filter,
         now: Instant,
     ) {
-        // Who is not there now has no filters when it comes back.
-        let client = &self.clients[number];
-        if !client.subscribed || !self.frameworks[client.framework].active {
-            return;
-        }
         let least = self.config.allocation_interval;
         let until = now.after(filter.refuse_for.max(least).min(FILTER_MAX));
         let filters = &mut self.agents[agent].filters;
@@ -109,6 +142,12 @@ impl Allocator {
         if let Some(earliest) = earliest.filter(|_| earliest != before) {
             self.note_expiry(earliest, agent);
         }
+    }
+
+    /// Who is not there now has no filters when it comes back.
+    fn is_listening(&self, number: u32) -> bool {
+        let client = &self.clients[number];
+        client.subscribed && self.frameworks[client.framework].active
     }
 
     /// Notes when to look for ended filters of an agent.

@@ -16,6 +16,8 @@ pub struct AllocatorMetrics {
     pub filters_set: u64,
     /// Filters that ended by time.
     pub filters_expired: u64,
+    /// Allocations to see whether somebody wants by now what it returned before.
+    pub probes: u64,
     rejections: [u64; Rejection::KINDS],
 }
 
@@ -24,6 +26,7 @@ impl AllocatorMetrics {
         self.passes += 1;
         self.agents_visited += report.agents as u64;
         self.allocations += report.allocations as u64;
+        self.probes += report.probes as u64;
         for (sum, (_, times)) in self.rejections.iter_mut().zip(report.rejections()) {
             *sum += times as u64;
         }

@@ -8,12 +8,16 @@
 //! - what is reserved to a role goes to that role and to roles below it only;
 //! - the same calls with the same seed give the same allocations.
 //!
+//! Whoever does not use what it is offered stands behind those who do: the rule, why, and its
+//! bounds are in `demand.rs`.
+//!
 //! | file | duty |
 //! | --- | --- |
 //! | `core.rs`, `subscriptions.rs`, `filtering.rs` | the calls that the master makes: agents, frameworks, refusals |
 //! | `cycle.rs` | one pass in slices; `candidates.rs` which agents, `stage.rs` in which stages |
 //! | `consider.rs` | who is next on an agent; `eligibility.rs` may it be offered, `view.rs` what it sees |
 //! | `sorter/` | shares, the order of roles and frameworks; `role_tree.rs` which roles there are |
+//! | `demand.rs`, `returns.rs` | who does not use what it is offered, and stands behind |
 //! | `agent.rs`, `framework.rs`, `filters.rs` | the records |
 //! | `report.rs`, `explain.rs`, `metrics.rs` | what passes did, and why they did no more |
 //! | `bits.rs`, `slots.rs`, `bundle.rs` | dense sets and records, shared resources |
@@ -25,6 +29,7 @@ mod candidates;
 mod consider;
 mod core;
 mod cycle;
+mod demand;
 mod eligibility;
 mod explain;
 mod filtering;
@@ -32,6 +37,7 @@ mod filters;
 mod framework;
 mod metrics;
 mod report;
+mod returns;
 mod role_tree;
 mod slots;
 mod sorter;
@@ -47,6 +53,7 @@ pub use crate::roles::{Weight, WeightError};
 pub use agent::AgentSpec;
 pub use core::{Allocator, AllocatorConfig};
 pub use cycle::{Allocation, PassOutcome};
+pub use demand::{AllocationOrder, AllocationOrderError};
 pub use eligibility::{REJECTION_KINDS, Rejection};
 pub use filtering::Filter;
 pub use framework::{Capabilities, Capability, FrameworkSpec};

@@ -18,6 +18,10 @@ pub struct PassReport {
     pub agents: usize,
     /// How many allocations were made.
     pub allocations: usize,
+    /// How often somebody stood behind others for having returned the like unused.
+    pub stood_behind: usize,
+    /// Allocations to see whether somebody wants by now what it returned before.
+    pub probes: usize,
     rejections: [usize; Rejection::KINDS],
 }
 
@@ -43,6 +47,11 @@ impl PassReport {
 impl fmt::Display for PassReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "agents={} allocations={}", self.agents, self.allocations)?;
+        for (name, times) in [("stood_behind", self.stood_behind), ("probes", self.probes)] {
+            if times > 0 {
+                write!(f, " {name}={times}")?;
+            }
+        }
         for (reason, times) in self.rejections().filter(|(_, times)| *times > 0) {
             write!(f, " {reason}={times}")?;
         }

@@ -14,6 +14,13 @@ pub(super) enum StagePolicy {
 }
 
 impl StagePolicy {
+    /// True when whoever does not use what it is offered stands behind.
+    pub(super) const fn regards_demand(self) -> bool {
+        match self {
+            Self::FairShare => true,
+        }
+    }
+
     /// The part of a view that an eligible client is offered.
     pub(super) fn portion<'v>(self, view: &'v View<'_>) -> &'v Bundle {
         match self {

@@ -67,6 +67,7 @@ impl Allocator {
             let wanted_before = client.subscribed && !client.suppressed;
             client.subscribed = spec.roles.contains(&role);
             client.suppressed = spec.suppressed_roles.contains(&role);
+            self.demand.forget(number);
             if !client.subscribed || (!client.suppressed && !wanted_before) {
                 self.clear_filters(number);
             }
@@ -110,6 +111,7 @@ impl Allocator {
         self.set_framework_active(id, false);
         for number in self.clients_of(id, &BTreeSet::new()) {
             self.clear_filters(number);
+            self.demand.forget(number);
         }
     }
 
@@ -126,6 +128,7 @@ impl Allocator {
     pub fn suppress(&mut self, id: &FrameworkId, roles: &BTreeSet<Role>) {
         for number in self.clients_of(id, roles) {
             self.clients[number].suppressed = true;
+            self.demand.forget(number);
             self.refresh_client(number);
         }
     }
@@ -136,6 +139,7 @@ impl Allocator {
         for number in self.clients_of(id, roles) {
             self.clients[number].suppressed = false;
             self.clear_filters(number);
+            self.demand.forget(number);
             self.refresh_client(number);
         }
         self.candidates.framework_changed();
@@ -157,7 +161,7 @@ impl Allocator {
     }
 
     /// The clients of a framework under these roles, all if none is named.
-    fn clients_of(&self, id: &FrameworkId, roles: &BTreeSet<Role>) -> Vec<u32> {
+    pub(super) fn clients_of(&self, id: &FrameworkId, roles: &BTreeSet<Role>) -> Vec<u32> {
         let Some(slot) = self.added(id) else {
             return Vec::new();
         };
@@ -261,6 +265,7 @@ impl Allocator {
             return;
         }
         self.clear_filters(number);
+        self.demand.forget(number);
         let client = self.clients.remove(number);
         self.own_minimums -= usize::from(client.min_allocatable.is_some());
         self.roles.remove_client(&client.role, client.node);

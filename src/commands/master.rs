@@ -158,6 +158,7 @@ fn config(flags: &ClusterFlags, place: &Place) -> MasterConfig {
     config.allocator = AllocatorConfig {
         seed,
         allocation_interval: flags.allocation_interval,
+        order: flags.allocation_order,
         min_allocatable: flags.min_allocatable_resources.0.clone(),
         ..AllocatorConfig::default()
     };

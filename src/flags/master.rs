@@ -2,12 +2,14 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::sources::{AccessFlags, LoggingFlags, NetworkFlags, SourceFlags};
 use super::value::{ZooKeeperUrl, duration_between, only_false, refused};
+use crate::allocator::AllocationOrder;
 use crate::base::parse_duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -75,6 +77,10 @@ pub struct ClusterFlags {
     #[arg(long, value_name = "DURATION", default_value = "1secs",
           value_parser = duration_between(Duration::from_millis(1), LONGEST))]
     pub allocation_interval: Duration,
+    /// Who is offered something first: strictly who has least, as in Mesos, or first those who use
+    /// what they are offered.
+    #[arg(long, value_name = "ORDER", default_value = "demand", value_parser = AllocationOrder::from_str)]
+    pub allocation_order: AllocationOrder,
     /// Time after which an offer that nobody used is rescinded; without it never.
     #[arg(long, value_name = "DURATION", value_parser = duration_between(SECOND, LONGEST))]
     pub offer_timeout: Option<Duration>,

@@ -1,5 +1,7 @@
 //! Scheduler calls: who may call, and which verb answers.
 
+use std::collections::BTreeSet;
+
 use crate::base::{ConnectionId, FrameworkId};
 use crate::validation::framework::check_own_roles;
 
@@ -57,7 +59,11 @@ impl Master {
                 metrics.messages_framework_to_executor += 1;
                 self.message_to_executor(step, framework_id, message);
             }
-            SchedulerCall::Request => metrics.messages_resource_request += 1,
+            SchedulerCall::Request => {
+                metrics.messages_resource_request += 1;
+                self.allocator
+                    .demand_changed(framework_id, &BTreeSet::new());
+            }
             SchedulerCall::UpdateFramework(update) => {
                 return self.update_framework(step, framework_id, &update);
             }

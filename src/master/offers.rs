@@ -127,6 +127,19 @@ impl Master {
         Some(offer)
     }
 
+    /// Ends an offer of which its framework wants nothing.
+    fn decline_offer(&mut self, step: &mut Step<'_>, offer_id: &OfferId, filter: Filter) {
+        if let Some(offer) = self.take_offer(step, offer_id) {
+            self.allocator.decline(
+                &offer.framework_id,
+                &offer.agent_id,
+                &offer.resources,
+                Some(filter),
+                step.now.mono,
+            );
+        }
+    }
+
     fn recover_offer(&mut self, offer: &Offer, filter: Option<Filter>, now: Instant) {
         self.allocator.recover(
             &offer.framework_id,
@@ -175,7 +188,7 @@ impl Master {
                 .get(&offer_id)
                 .is_some_and(|offer| offer.framework_id == *framework_id);
             if own {
-                self.discard_offer(step, &offer_id, Some(filter));
+                self.decline_offer(step, &offer_id, filter);
                 self.metrics.offers_declined += 1;
             } else {
                 self.metrics.dropped_messages += 1;

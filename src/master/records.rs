@@ -87,6 +87,10 @@ impl Master {
             if task.state.is_terminal() || task.state == TaskState::TaskUnreachable {
                 self.metrics.count_task(task.state, status);
             }
+            // It may want another one in its place.
+            let roles = task.resources.allocated_role().into_iter().cloned();
+            self.allocator
+                .demand_changed(framework_id, &roles.collect());
             if !planted!(self, SkipRecoverOnTerminal) {
                 self.allocator.recover(
                     framework_id,

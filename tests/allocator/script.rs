@@ -5,7 +5,8 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use mesosd::allocator::{
-    AgentSpec, Allocation, Allocator, AllocatorConfig, Capability, Filter, FrameworkSpec, Weight,
+    AgentSpec, Allocation, AllocationOrder, Allocator, AllocatorConfig, Capability, Filter,
+    FrameworkSpec, Weight,
 };
 use mesosd::base::{AgentId, FrameworkId, Instant, format_duration, parse_duration};
 use mesosd::resources::{Quantities, Reservation, Resource, Resources, parse};
@@ -181,6 +182,7 @@ impl Script {
             match *key {
                 "least" => config.min_allocatable = minimums(value)?,
                 "interval" => config.allocation_interval = parse_duration(value).map_err(text)?,
+                "order" => config.order = AllocationOrder::from_str(value).map_err(text)?,
                 "gap" => config.min_pass_gap = parse_duration(value).map_err(text)?,
                 "region" => config.region = Some((*value).into()),
                 "slice" => config.slice_agents = value.parse().map_err(text)?,
@@ -259,6 +261,7 @@ impl Script {
             let ended = bag(words.plain(3, "resources")?)?.allocate(&role);
             self.allocator
                 .recover(&framework, &agent, &ended, None, self.now);
+            self.allocator.demand_changed(&framework, &[role].into());
             return Ok(Vec::new());
         }
         let at = self
@@ -277,8 +280,15 @@ impl Script {
             None => Duration::from_secs(5),
         };
         let filter = (name != "rescind").then_some(Filter { refuse_for });
-        self.allocator
-            .recover(&framework, &agent, &rest, filter, self.now);
+        let allocator = &mut self.allocator;
+        match name {
+            "decline" => allocator.decline(&framework, &agent, &rest, filter, self.now),
+            "rescind" => allocator.recover(&framework, &agent, &rest, None, self.now),
+            _ => {
+                allocator.demand_changed(&framework, &[offer.role].into());
+                allocator.recover(&framework, &agent, &rest, filter, self.now);
+            }
+        }
         Ok(Vec::new())
     }
 
@@ -328,7 +338,7 @@ impl Script {
     }
 
     fn explain(&self, words: &Words<'_>) -> Shown {
-        let Some(explained) = self.allocator.explain(&words.framework()?) else {
+        let Some(explained) = self.allocator.explain(&words.framework()?, self.now) else {
             return Ok(vec!["no such framework".to_owned()]);
         };
         let mut shown = Vec::new();

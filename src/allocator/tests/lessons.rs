@@ -128,7 +128,7 @@ proptest! {
             tasks.push((agent(number), task));
         }
         let share = |allocator: &Allocator| {
-            let explained = allocator.explain(&framework(1))?;
+            let explained = allocator.explain(&framework(1), at(0))?;
             explained.roles[0].position.last().map(|level| level.share)
         };
         allocator.add_framework(&framework(1), &spec(&["dev"]), &BTreeMap::new());

@@ -9,7 +9,9 @@ use crate::roles::Role;
 
 use super::*;
 
+mod demand;
 mod lessons;
+mod multi_framework;
 mod properties;
 mod reference;
 

@@ -93,7 +93,8 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// Both allocators and the time.
+/// Both allocators and the time. As long as nothing was returned unused, the order that regards
+/// demand is the strict one.
 struct Pair {
     fast: Allocator,
     slow: Reference,
@@ -208,7 +209,12 @@ impl Pair {
         let until = refuse_for.map(|long| self.now.after(long.max(Duration::from_secs(1))));
         let filter = refuse_for.map(|refuse_for| Filter { refuse_for });
         let given = part.allocate(&client.1);
-        self.fast.recover(&client.0, &on, &given, filter, self.now);
+        // Strict order does not care whether an offer was used.
+        if self.fast.config.order == AllocationOrder::Strict && all {
+            self.fast.decline(&client.0, &on, &given, filter, self.now);
+        } else {
+            self.fast.recover(&client.0, &on, &given, filter, self.now);
+        }
         self.slow.recover(&client, &on, &part, until);
     }
 
@@ -253,10 +259,12 @@ proptest! {
         seed: u64,
         slice in prop_oneof![Just(1_usize), Just(1000)],
         gap in prop_oneof![Just(0_u64), Just(400)],
+        order in prop_oneof![Just(AllocationOrder::Strict), Just(AllocationOrder::Demand)],
     ) {
         let mut pair = Pair::new(AllocatorConfig {
             seed,
             slice_agents: slice,
+            order,
             min_pass_gap: Duration::from_millis(gap),
             ..AllocatorConfig::default()
         });
@@ -309,7 +317,7 @@ proptest! {
             asked.make(call);
             other.make(call);
             for number in 0..6 {
-                let _ = asked.fast.explain(&framework(number));
+                let _ = asked.fast.explain(&framework(number), asked.now);
             }
         }
         prop_assert_eq!(asked.slow.held, other.slow.held);
@@ -325,7 +333,7 @@ proptest! {
         pair.now = pair.now.after(Duration::from_secs(1));
         pair.run();
         for number in 0..6 {
-            let explained = pair.fast.explain(&framework(number));
+            let explained = pair.fast.explain(&framework(number), pair.now);
             for role in explained.into_iter().flat_map(|explained| explained.roles) {
                 prop_assert!(role.agents.iter().all(|(reason, _)| reason.is_some()));
             }

@@ -74,6 +74,11 @@ impl Master {
             role: offers.role,
             left,
         };
+        let unused = call.operations.is_empty();
+        if !unused {
+            let roles = [draft.role.clone()].into();
+            self.allocator.demand_changed(framework_id, &roles);
+        }
         for operation in call.operations {
             if let Some(launch) = operation.launch {
                 for task in launch.task_infos {
@@ -84,13 +89,14 @@ impl Master {
             }
         }
         let filter = Some(filter(call.filters.as_ref()));
-        self.allocator.recover(
-            framework_id,
-            &draft.agent_id,
-            &draft.left,
-            filter,
-            step.now.mono,
-        );
+        let (agent, left) = (&draft.agent_id, &draft.left);
+        if unused {
+            self.allocator
+                .decline(framework_id, agent, left, filter, step.now.mono);
+        } else {
+            self.allocator
+                .recover(framework_id, agent, left, filter, step.now.mono);
+        }
     }
 
     /// Offers that are gone or do not fit together: what is left of them goes back, and every task
