@@ -7,9 +7,9 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | entry | `main`, [`commands`] |
-//! | shells | `master::driver`, `agent::driver`, [`api`], [`containerizer`], [`fetcher`], [`registrar`], `executor::driver`, [`files`], [`frameworks`] |
+//! | shells | `master::driver`, `agent::driver`, `election::driver`, [`api`], [`containerizer`], [`fetcher`], [`registrar`], `executor::driver`, [`files`], [`frameworks`] |
 //! | toolkit | [`flags`], [`runtime`], [`telemetry`] |
-//! | machines (core) | [`master`], [`agent`], [`executor`] |
+//! | machines (core) | [`master`], [`agent`], [`executor`], [`election`] |
 //! | rules (core) | [`allocator`], [`registry`], [`validation`] |
 //! | algebra (core) | [`resources`], [`roles`], [`quota`], [`attributes`] |
 //! | base | [`base`], [`proto`] |
@@ -27,6 +27,7 @@ pub mod registry;
 pub mod validation;
 
 pub mod agent;
+pub mod election;
 pub mod executor;
 pub mod master;
 

@@ -1,7 +1,8 @@
-//! Shell: toolkit of the daemons: exit codes, clock, timers, mailboxes, listeners, shutdown, systemd.
+//! Shell: toolkit of the daemons: exit codes, clock, leases, timers, mailboxes, listeners, shutdown, systemd.
 
 mod clock;
 mod exit;
+mod lease;
 mod mailbox;
 mod net;
 mod notify;
@@ -10,6 +11,7 @@ mod timers;
 
 pub use clock::SystemClock;
 pub use exit::ExitCode;
+pub use lease::Lease;
 pub use mailbox::{Closed, Rejected, Sender, mailbox};
 pub use net::{BindError, bind};
 pub use notify::{ready, stopping, watchdog};
