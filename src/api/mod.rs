@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | typed calls and answers | [`service`] |
 //! | what failed calls answer | [`ApiError`] |
+//! | whose routes answer, a leader's or a standby's | [`Switch`] |
 //! | event streams with heartbeats | [`EventStream`] |
 //! | gRPC services | [`grpc`] |
 //! | plain HTTP endpoints, and all routes of a daemon | [`http`] |
@@ -15,6 +16,8 @@ pub mod grpc;
 pub mod http;
 pub mod server;
 pub mod service;
+mod switch;
 
 pub use error::{ApiError, LEADER};
 pub use events::{Beating, EventStream, HEARTBEAT_INTERVAL, Queue};
+pub use switch::Switch;

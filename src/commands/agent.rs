@@ -1,5 +1,6 @@
 //! `mesosd --role=agent`: flags -> config -> build -> run -> drain.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,9 +20,11 @@ use crate::api::service::daemon::Daemon;
 use crate::containerizer::isolators::{self, Settings};
 use crate::containerizer::plan::GroupsPlan;
 use crate::containerizer::{Containerizer, ContainerizerConfig, LauncherChoice};
+use crate::election::driver::{addresses, follow};
+use crate::election::session::Ensemble;
 use crate::flags::{
     AgentFlags, CgroupFlags, ContainerFlags, ExecutorFlags, FetcherFlags, FlagError, LauncherKind,
-    OfferingFlags, Origin, SandboxFlags,
+    MasterAddress, OfferingFlags, Origin, SandboxFlags,
 };
 use crate::resources::{ReservationForm, Resources};
 use crate::runtime::{Shutdown, ready};
@@ -94,8 +97,41 @@ pub(super) fn named(
     Ok((resources, attributes))
 }
 
+/// Where an agent finds the leading master.
+#[derive(Clone, Debug)]
+pub(super) enum Masters {
+    /// Always there; a standby there names the leader.
+    At(String),
+    /// ZooKeeper knows.
+    ElectedAt(Ensemble),
+}
+
+impl Masters {
+    /// The leader's address, every time that it changes; none while nobody leads.
+    fn watch(self) -> watch::Receiver<Option<String>> {
+        match self {
+            Self::At(address) => {
+                let (told, masters) = watch::channel(Some(address));
+                // It never changes, and is there as long as somebody asks.
+                tokio::spawn(async move { told.closed().await });
+                masters
+            }
+            Self::ElectedAt(ensemble) => addresses(follow(ensemble)),
+        }
+    }
+}
+
+impl fmt::Display for Masters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(address) => f.write_str(address),
+            Self::ElectedAt(ensemble) => fmt::Display::fmt(&ensemble.url, f),
+        }
+    }
+}
+
 impl Serve for AgentFlags {
-    type Config = (AgentSettings, Network, String);
+    type Config = (AgentSettings, Network, Masters);
 
     fn configure(&self) -> Result<Self::Config, FlagError> {
         let (resources, attributes) = named(&self.offering)?;
@@ -112,19 +148,23 @@ impl Serve for AgentFlags {
             attributes,
         };
         let network = Network::new(&self.network, Ipv4Addr::UNSPECIFIED.into())?;
-        Ok((settings.check()?, network, self.master.to_string()))
+        let masters = match &self.master {
+            MasterAddress::ZooKeeper(url) => Masters::ElectedAt(self.zookeeper.ensemble(url)?),
+            direct @ MasterAddress::Direct { .. } => Masters::At(direct.to_string()),
+        };
+        Ok((settings.check()?, network, masters))
     }
 
     async fn serve(
-        (settings, network, master): Self::Config,
+        (settings, network, masters): Self::Config,
         surroundings: Surroundings,
     ) -> Result<(), DaemonError> {
         usable("work_dir", &settings.work_dir)?;
         let listening = network.listen().await?;
         let address = listening.address;
-        let (_leader, masters) = watch::channel(Some(master.clone()));
-        let mut serving = begin(settings, listening, masters, surroundings.daemon).await?;
-        ready(&format!("agent serves on {address}, master {master}"));
+        let said = format!("agent serves on {address}, master {masters}");
+        let mut serving = begin(settings, listening, masters.watch(), surroundings.daemon).await?;
+        ready(&said);
         tokio::select! {
             () = surroundings.shutdown.draining() => serving.drain().await,
             exit = serving.ended() => failed(exit),

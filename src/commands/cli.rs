@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use super::say::say;
 use super::version::version;
 use super::{client, run};
-use crate::flags::{AgentFlags, LocalFlags, MasterAddress, MasterFlags, definition};
+use crate::flags::{AgentFlags, LocalFlags, MasterAddress, MasterFlags, definition, redacted};
 use crate::runtime::ExitCode;
 
 const ABOUT: &str = "Pools the cpus, memory, disk and ports of a cluster, divides them fairly, and \
@@ -45,7 +45,7 @@ struct Cli {
 /// Which cluster, and how to answer.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Connection {
-    /// Address of the master, host:port.
+    /// Address of the master, host:port, or zk://host:port[,host:port...]/path to ask for the leader.
     #[arg(
         long,
         global = true,
@@ -187,6 +187,11 @@ fn refuse(error: &clap::Error) -> ExitCode {
                 return ExitCode::Usage;
             }
             let text = error.render().to_string();
+            let text = match error.get(ContextKind::InvalidValue) {
+                // An address may hold a password.
+                Some(ContextValue::String(value)) => text.replace(&**value, &redacted(value)),
+                _ => text,
+            };
             let line = text
                 .split("\n\n")
                 .next()

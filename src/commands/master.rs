@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
+use super::candidate;
 use super::daemon::{DaemonError, Serve, Surroundings, usable};
 use super::network::{Listening, Network, Place};
 use crate::allocator::AllocatorConfig;
 use crate::api::http::master_routes;
 use crate::api::server::{Limits, serve};
 use crate::api::service::daemon::Daemon;
+use crate::election::session::Ensemble;
 use crate::flags::{ClusterFlags, FlagError, MasterFlags, RegistryKind};
 use crate::master::driver::{Running, start};
 use crate::master::{Handle, MasterConfig};
@@ -24,9 +26,13 @@ use crate::runtime::{Shutdown, SystemClock, ready};
 #[derive(Debug)]
 pub(super) struct MasterSettings {
     work_dir: PathBuf,
-    registry: RegistryKind,
-    network: Network,
-    cluster: ClusterFlags,
+    pub(super) registry: RegistryKind,
+    pub(super) network: Network,
+    pub(super) cluster: ClusterFlags,
+    /// Who elects the leader; without it this master leads alone.
+    ensemble: Option<Ensemble>,
+    /// What is odd about the election's flags.
+    note: Option<String>,
 }
 
 /// A master that serves.
@@ -48,6 +54,8 @@ impl Serve for MasterFlags {
             registry: self.registry,
             network: Network::new(&self.network, Ipv4Addr::UNSPECIFIED.into())?,
             cluster: self.cluster.clone(),
+            ensemble: self.election.ensemble()?,
+            note: self.election.note(),
         })
     }
 
@@ -56,6 +64,12 @@ impl Serve for MasterFlags {
         surroundings: Surroundings,
     ) -> Result<(), DaemonError> {
         usable("work_dir", &settings.work_dir)?;
+        if let Some(note) = &settings.note {
+            tracing::warn!("{note}");
+        }
+        if let Some(ensemble) = settings.ensemble.clone() {
+            return candidate::serve(settings, ensemble, surroundings).await;
+        }
         let listening = settings.network.listen().await?;
         let address = listening.address;
         let epoch = leadership_number();
@@ -88,7 +102,7 @@ pub(super) async fn begin(
     storage: impl Storage,
     epoch: u64,
 ) -> Result<Serving, DaemonError> {
-    let mut config = config(cluster, &listening.place);
+    let mut config = config(cluster, &listening.place, Uuid::new_v4());
     config.epoch = epoch;
     let metrics = daemon.metrics.clone();
     let running = start(config, storage, &metrics).await?;
@@ -141,8 +155,8 @@ pub(super) fn leadership_number() -> u64 {
     SystemClock.now().wall.0 / 1_000_000_000
 }
 
-fn config(flags: &ClusterFlags, place: &Place) -> MasterConfig {
-    let uuid = Uuid::new_v4();
+/// A master's configuration; every leadership has a uuid of its own.
+pub(super) fn config(flags: &ClusterFlags, place: &Place, uuid: Uuid) -> MasterConfig {
     let (seed, _) = uuid.as_u64_pair();
     let mut config = MasterConfig::new(uuid.to_string());
     config.info = master_info(&config.uuid, place);

@@ -8,6 +8,7 @@
 //! | `mesosd ps`, `logs`, ... | `client/` |
 
 mod agent;
+mod candidate;
 mod cli;
 mod client;
 mod containers;

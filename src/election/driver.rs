@@ -117,6 +117,29 @@ pub fn follow(ensemble: Ensemble) -> Following {
     Following { leaders, task }
 }
 
+/// The leader's `host:port`, every time that it changes, for as long as somebody listens.
+#[must_use]
+pub fn addresses(following: Following) -> watch::Receiver<Option<String>> {
+    let (told, addresses) = watch::channel(None);
+    tokio::spawn(async move {
+        let mut leaders = following.leaders.clone();
+        loop {
+            let leader = leaders.borrow_and_update().clone();
+            let address = leader.as_deref().and_then(info::address);
+            told.send_if_modified(|known| {
+                let changed = *known != address;
+                *known = address;
+                changed
+            });
+            tokio::select! {
+                changed = leaders.changed() => if changed.is_err() { return },
+                () = told.closed() => return,
+            }
+        }
+    });
+    addresses
+}
+
 /// Starts to contend; `master` is what the znode says.
 #[must_use]
 pub fn contend(ensemble: Ensemble, master: &v1::MasterInfo) -> Contest {

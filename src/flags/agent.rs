@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use super::containers::{CgroupFlags, ContainerFlags, FetcherFlags};
 use super::sources::{AccessFlags, LoggingFlags, NetworkFlags, SourceFlags};
 use super::value::{MasterAddress, TextOrFile, duration_between, fraction, refused};
+use super::zookeeper::ZooKeeperFlags;
 use crate::attributes::{self, Attributes};
 use crate::base::parse_duration;
 use crate::resources::{self, Resources};
@@ -23,12 +24,15 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct AgentFlags {
     #[command(flatten)]
     pub sources: SourceFlags,
-    /// Address of the master, `host:port`; it is tried until it answers.
+    /// Address of the master, `host:port`, or of the ZooKeeper ensemble that knows the leader,
+    /// `zk://host:port[,host:port...]/path`; it is tried until it answers.
     #[arg(long, value_name = "ADDRESS", help_heading = "Agent")]
     pub master: MasterAddress,
     /// Directory of sandboxes and checkpoints.
     #[arg(long, value_name = "DIR", help_heading = "Agent")]
     pub work_dir: PathBuf,
+    #[command(flatten)]
+    pub zookeeper: ZooKeeperFlags,
     #[command(flatten)]
     pub offering: OfferingFlags,
     #[command(flatten)]
@@ -213,7 +217,4 @@ pub struct AgentCompatibilityFlags {
     /// Seconds that log lines may be kept back: every line is written at once.
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     pub logbufsecs: u32,
-    /// Ensemble's session timeout: the master's address is fixed.
-    #[arg(long, value_name = "DURATION", default_value = "10secs", value_parser = parse_duration)]
-    pub zk_session_timeout: Duration,
 }

@@ -73,13 +73,6 @@ impl RoleFlags for AgentFlags {
     }
 
     fn check(&self) -> Result<(), (&'static str, String)> {
-        if let super::MasterAddress::ZooKeeper(url) = &self.master {
-            let reason = format!(
-                "'{url}' needs ZooKeeper, which this version cannot ask for the leader: give the \
-                 master's host:port"
-            );
-            return Err(("master", reason));
-        }
         self.offering.check()?;
         check_containerizers(&self.containers.containerizers)
     }

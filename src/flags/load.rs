@@ -15,6 +15,7 @@ use super::error::{FlagError, Origin};
 use super::files::read_bounded;
 use super::toml_file;
 use super::value::{HiddenValue, redacted};
+use crate::election::UrlError;
 
 /// Directory below `/etc` that all daemons of Mesos' packages read.
 const SHARED_DIRECTORY: &str = "mesos";
@@ -340,7 +341,8 @@ fn refused(command: &Command, settings: &Settings, error: &clap::Error) -> FlagE
             Some(source) => {
                 let reason = source.to_string();
                 // Parsers of ours name the value themselves, unless it may be secret.
-                let named = source.is::<HiddenValue>() || reason.contains(&value);
+                let hidden = source.is::<HiddenValue>() || source.is::<UrlError>();
+                let named = hidden || reason.contains(&value);
                 if named || redacted(&value) != value {
                     reason
                 } else if let Some(error) = source.downcast_ref::<ParseIntError>() {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::sources::{AccessFlags, LoggingFlags, NetworkFlags, SourceFlags};
-use super::value::{ZooKeeperUrl, duration_between, only_false, refused};
+use super::value::{duration_between, only_false, refused};
+use super::zookeeper::ElectionFlags;
 use crate::allocator::AllocationOrder;
-use crate::base::parse_duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -26,7 +26,8 @@ pub struct MasterFlags {
     /// Directory of the registry.
     #[arg(long, value_name = "DIR", help_heading = "Master")]
     pub work_dir: PathBuf,
-    /// Where the registry is kept: in memory it ends with the master, otherwise it is a file in work_dir.
+    /// Where the registry is kept: in memory it ends with the master, otherwise it is below the path of
+    /// --zk, or without --zk a file in work_dir.
     #[arg(
         long,
         value_name = "KIND",
@@ -35,6 +36,8 @@ pub struct MasterFlags {
         help_heading = "Master"
     )]
     pub registry: RegistryKind,
+    #[command(flatten)]
+    pub election: ElectionFlags,
     #[command(flatten)]
     pub cluster: ClusterFlags,
     #[command(flatten)]
@@ -141,15 +144,6 @@ pub enum RegistryKind {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = super::COMPATIBILITY, rename_all = "snake_case")]
 pub struct MasterCompatibilityFlags {
-    /// ZooKeeper ensemble for the election: it is not asked, this master leads alone.
-    #[arg(long, value_name = "URL")]
-    pub zk: Option<ZooKeeperUrl>,
-    /// Session timeout of ZooKeeper.
-    #[arg(long, value_name = "DURATION", default_value = "10secs", value_parser = parse_duration)]
-    pub zk_session_timeout: Duration,
-    /// Majority of the masters: this master decides alone.
-    #[arg(long, value_name = "COUNT")]
-    pub quorum: Option<NonZeroU32>,
     /// Initial weights of roles: all weigh 1.
     #[arg(long, value_name = "ROLE=WEIGHT,...")]
     pub weights: Option<String>,

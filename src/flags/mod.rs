@@ -16,6 +16,7 @@ mod master;
 mod sources;
 mod toml_file;
 mod value;
+mod zookeeper;
 
 #[cfg(test)]
 mod tests;
@@ -30,7 +31,9 @@ pub use load::{Loaded, Request, World, load, role_of};
 pub use local::LocalFlags;
 pub use master::{ClusterFlags, MasterFlags, RegistryKind};
 pub use sources::{AccessFlags, LoggingFlags, NetworkFlags, SourceFlags};
-pub use value::{MasterAddress, MinAllocatable, TextMap, TextOrFile, ZooKeeperUrl};
+pub(crate) use value::redacted;
+pub use value::{MasterAddress, MinAllocatable, TextMap, TextOrFile};
+pub use zookeeper::{ElectionFlags, ZooKeeperFlags};
 
 /// Port of a master unless told otherwise.
 pub const MASTER_PORT: u16 = 5050;

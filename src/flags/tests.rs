@@ -225,9 +225,9 @@ fn what_is_missing_is_named() {
         "--master is missing: give --master=... or set MESOS_MASTER"
     );
     assert_eq!(
-        error(place.agent(&["--master=zk://joe:secret@h:2181/mesos"])),
-        "--master: 'zk://<hidden>@h:2181/mesos' needs ZooKeeper, which this version cannot ask for \
-         the leader: give the master's host:port"
+        error(place.agent(&["--master=zk://joe:secret@h/mesos"])),
+        "--master: not a ZooKeeper address: server 1 of the list is no host:port; write \
+         zk://[user:password@]host:port[,host:port...]/path"
     );
     assert_eq!(
         error(place.agent(&["--master=m:1", "--containerizers=docker"])),
@@ -359,18 +359,36 @@ fn packages_of_mesos_are_understood() {
     assert_eq!(agent.notes, [note]);
     // The master reads the same shared directory.
     let master = place.master(&[]).unwrap();
-    assert_eq!(master.flags.compatibility.quorum.unwrap().get(), 2);
+    let election = &master.flags.election;
+    assert_eq!(election.quorum.unwrap().get(), 2);
+    let note = "--quorum=2 has no effect without --zk: this master leads alone";
+    assert_eq!(election.note().unwrap(), note);
     assert!(
         master
             .notes
             .iter()
             .any(|note| note.ends_with("zk: ignored, it is no zk:// address"))
     );
+}
+
+#[test]
+fn a_quorum_that_does_not_fit_the_ensemble_is_noted() {
+    let place = Place::new();
+    let note = |quorum: &str| {
+        let zk = "--zk=zk://a:1,b:1,c:1/m";
+        let loaded = place.master(&[zk, quorum]).unwrap();
+        loaded.flags.election.note()
+    };
+    assert_eq!(note("--quorum=2"), None);
     assert!(
-        master.notes.contains(
-            &"--quorum has no effect in this version: this master decides alone".to_owned()
-        )
+        note("--quorum=1")
+            .unwrap()
+            .contains("3 servers decide by 2")
     );
+    let error = place
+        .agent(&["--master=m:1", "--zk_key_file=x"])
+        .unwrap_err();
+    assert!(error.contains("is missing"), "{error}");
 }
 
 #[test]

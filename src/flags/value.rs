@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::base::{format_duration, parse_duration};
+use crate::election::{UrlError, ZooKeeperUrl};
 use crate::resources::{Quantities, ResourceName, Scalar};
 
 /// Longest name of a host, in bytes (RFC 1035).
@@ -67,7 +68,7 @@ pub(super) fn only_false(text: &str) -> Result<bool, String> {
 /// Why a value that may hold a secret is not taken; the value must not be printed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct HiddenValue(&'static str);
+pub(super) struct HiddenValue(&'static str);
 
 /// Refuses every value: the operator expects protection that this version does not give.
 pub(super) fn refused(_text: &str) -> Result<String, HiddenValue> {
@@ -152,19 +153,24 @@ pub enum MasterAddress {
     ZooKeeper(ZooKeeperUrl),
 }
 
-/// A `zk://` address, checked in shape.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ZooKeeperUrl(String);
-
 impl FromStr for MasterAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("file://") {
+            let text = super::files::read_bounded(path.as_ref());
+            let text = text.map_err(|error| error.to_string())?;
+            // A file that names itself would be read for ever.
+            return match text.starts_with("file://") {
+                true => Err(format!(
+                    "'{text}' stands in a file that is named by file://"
+                )),
+                false => text.parse(),
+            };
+        }
         if text.starts_with("zk://") {
-            return text
-                .parse()
-                .map(Self::ZooKeeper)
-                .map_err(|error: HiddenValue| error.to_string());
+            let url = text.parse().map(Self::ZooKeeper);
+            return url.map_err(|error: UrlError| error.to_string());
         }
         let plain = text.strip_prefix("http://").unwrap_or(text);
         let plain = plain.strip_suffix('/').unwrap_or(plain);
@@ -188,52 +194,8 @@ impl fmt::Display for MasterAddress {
     }
 }
 
-impl FromStr for ZooKeeperUrl {
-    type Err = HiddenValue;
-
-    fn from_str(text: &str) -> Result<Self, HiddenValue> {
-        let wrong = HiddenValue(
-            "not a ZooKeeper address: write zk://[user:password@]host:port[,host:port...]/path",
-        );
-        let Some(rest) = text.strip_prefix("zk://") else {
-            return Err(wrong);
-        };
-        let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-        let (servers, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let servers_are_good = servers
-            .split(',')
-            .all(|server| host_and_port(server, None).is_some());
-        let path_is_good = path.is_empty() || path.split('/').all(|part| !part.is_empty());
-        if !servers_are_good || !path_is_good {
-            return Err(wrong);
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl ZooKeeperUrl {
-    /// The address as it was given, password included.
-    #[must_use]
-    pub fn secret_text(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Without user and password.
-impl fmt::Display for ZooKeeperUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&redacted(&self.0))
-    }
-}
-
-impl fmt::Debug for ZooKeeperUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 /// `text` with the user and password of a `zk://` address replaced.
-pub(super) fn redacted(text: &str) -> String {
+pub(crate) fn redacted(text: &str) -> String {
     match text
         .strip_prefix("zk://")
         .and_then(|rest| rest.rsplit_once('@'))
@@ -301,21 +263,19 @@ mod tests {
     }
 
     #[test]
-    fn zookeeper_addresses_hide_their_password() {
-        let url: ZooKeeperUrl = "zk://joe:s@cret@h1:2181,h2:2181/mesos".parse().unwrap();
-        assert_eq!(url.to_string(), "zk://<hidden>@h1:2181,h2:2181/mesos");
-        assert!(!format!("{url:?}").contains("cret"));
-        for text in [
-            "zk://",
-            "zk://h1",
-            "zk://h1:2181,/mesos",
-            "h1:2181/mesos",
-            "zk://h:1//x",
-        ] {
-            let error = text.parse::<ZooKeeperUrl>().unwrap_err();
-            let error = error.to_string();
-            assert!(error.starts_with("not a ZooKeeper address"), "{text}");
-        }
+    fn an_address_may_stand_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master");
+        let read = || format!("file://{}", path.display()).parse::<MasterAddress>();
+        std::fs::write(&path, "zk://joe:secret@h1:2181/mesos\n").unwrap();
+        let address = read().unwrap();
+        assert_eq!(address.to_string(), "zk://<hidden>@h1:2181/mesos");
+        std::fs::write(&path, format!("file://{}", path.display())).unwrap();
+        assert!(read().unwrap_err().contains("named by file://"));
+        assert!("file:///no/such".parse::<MasterAddress>().is_err());
+        let error = "zk://joe:secret@h".parse::<MasterAddress>().unwrap_err();
+        assert!(error.starts_with("not a ZooKeeper address"), "{error}");
+        assert!(!error.contains("secret"), "{error}");
     }
 
     #[test]

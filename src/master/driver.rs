@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::base::{ConnectionId, FrameworkId, RequestId};
 use crate::proto::{link, v1};
 use crate::registrar::{self, Answer, RegistrarError, Storage};
-use crate::runtime::{Sender, SystemClock, TimerTable, mailbox};
+use crate::runtime::{Lease, Sender, SystemClock, TimerTable, mailbox};
 use crate::telemetry::{Counter, Metrics};
 
 use super::call::{CallError, OperatorCall, Reply, SchedulerCall};
@@ -48,6 +48,9 @@ pub enum DriverError {
     /// The registrar's task ended without saying why.
     #[error("the registrar's task ended")]
     RegistrarGone,
+    /// The right to lead has ended.
+    #[error("this master does not lead any more")]
+    Deposed,
 }
 
 /// One thing for the loop to do.
@@ -78,6 +81,7 @@ pub struct Handle {
     mailbox: Sender<Command>,
     ends: mpsc::UnboundedSender<Event>,
     ids: Arc<AtomicU64>,
+    lease: Lease,
 }
 
 /// One scheduler's event stream. Dropping it means that the scheduler has gone away.
@@ -86,6 +90,7 @@ pub struct Subscription {
     connection: ConnectionId,
     events: mpsc::Receiver<v1::scheduler::Event>,
     ends: mpsc::UnboundedSender<Event>,
+    lease: Lease,
 }
 
 /// One agent's link, the master's half. Dropping it means that the link is broken.
@@ -94,6 +99,7 @@ pub struct AgentLink {
     connection: ConnectionId,
     messages: mpsc::Receiver<link::FromMaster>,
     ends: mpsc::UnboundedSender<Event>,
+    lease: Lease,
 }
 
 /// What operators' streams get, after a first snapshot. Ends when it is read too slowly.
@@ -115,7 +121,8 @@ impl Subscription {
 
     /// The next event; none when the master has closed the stream. Cancel safe.
     pub async fn recv(&mut self) -> Option<v1::scheduler::Event> {
-        self.events.recv().await
+        let event = self.events.recv().await;
+        event.filter(|_| self.lease.is_held())
     }
 }
 
@@ -128,7 +135,8 @@ impl AgentLink {
 
     /// The next message; none when the master has closed the link. Cancel safe.
     pub async fn recv(&mut self) -> Option<link::FromMaster> {
-        self.messages.recv().await
+        let message = self.messages.recv().await;
+        message.filter(|_| self.lease.is_held())
     }
 }
 
@@ -139,7 +147,10 @@ impl Stream for Subscription {
         self: std::pin::Pin<&mut Self>,
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Self::Item>> {
-        self.get_mut().events.poll_recv(context)
+        let this = self.get_mut();
+        let event = this.events.poll_recv(context);
+        // What was promised before and has waited here is a promise all the same.
+        event.map(|event| event.filter(|_| this.lease.is_held()))
     }
 }
 
@@ -150,7 +161,9 @@ impl Stream for AgentLink {
         self: std::pin::Pin<&mut Self>,
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Self::Item>> {
-        self.get_mut().messages.poll_recv(context)
+        let this = self.get_mut();
+        let message = this.messages.poll_recv(context);
+        message.map(|message| message.filter(|_| this.lease.is_held()))
     }
 }
 
@@ -212,6 +225,7 @@ impl Handle {
             connection,
             events,
             ends: self.ends.clone(),
+            lease: self.lease.clone(),
         })
     }
 
@@ -241,6 +255,7 @@ impl Handle {
             connection,
             messages,
             ends: self.ends.clone(),
+            lease: self.lease.clone(),
         })
     }
 
@@ -299,10 +314,20 @@ pub struct Running {
     pub task: tokio::task::JoinHandle<Result<(), DriverError>>,
 }
 
-/// Loads the registry and starts the loop.
+/// Loads the registry and starts the loop of a master without rivals.
 pub async fn start(
     config: MasterConfig,
     storage: impl Storage,
+    metrics: &Metrics,
+) -> Result<Running, DriverError> {
+    lead(config, storage, Lease::endless(), metrics).await
+}
+
+/// Loads the registry and starts the loop, which promises nothing when the lease is over and ends then.
+pub async fn lead(
+    config: MasterConfig,
+    storage: impl Storage,
+    lease: Lease,
     metrics: &Metrics,
 ) -> Result<Running, DriverError> {
     let recovered = registrar::recover(storage)
@@ -316,7 +341,7 @@ pub async fn start(
     let driver = Driver {
         core,
         effects,
-        peers: Peers::new(recovered.registrar, watchers_max, metrics),
+        peers: Peers::new(recovered.registrar, watchers_max, lease.clone(), metrics),
         timers: TimerTable::new(),
         commands,
         ended,
@@ -328,6 +353,7 @@ pub async fn start(
         mailbox,
         ends,
         ids: Arc::new(AtomicU64::new(1)),
+        lease,
     };
     let task = tokio::spawn(driver.run());
     Ok(Running { handle, task })
@@ -352,6 +378,9 @@ impl Driver {
         self.perform();
         let mut batch = Vec::with_capacity(BATCH_MAX);
         loop {
+            if !self.peers.may_promise() {
+                return Err(DriverError::Deposed);
+            }
             let deadline = self.timers.next_deadline();
             tokio::select! {
                 taken = self.commands.recv_many(&mut batch, BATCH_MAX) => {

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::base::{ConnectionId, RequestId};
 use crate::proto::{link, v1};
 use crate::registrar::Registrar;
-use crate::runtime::TimerTable;
+use crate::runtime::{Lease, TimerTable};
 use crate::telemetry::{Counter, Metrics};
 
 use super::call::{CallError, Reply};
@@ -20,6 +20,8 @@ use super::timer::TimerKey;
 
 /// Everybody that the core's effects reach.
 pub(super) struct Peers {
+    /// Nobody is told anything without it.
+    lease: Lease,
     registrar: Registrar<Token>,
     schedulers: BTreeMap<ConnectionId, mpsc::Sender<v1::scheduler::Event>>,
     agents: BTreeMap<ConnectionId, mpsc::Sender<link::FromMaster>>,
@@ -34,7 +36,12 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) fn new(registrar: Registrar<Token>, watchers_max: usize, metrics: &Metrics) -> Self {
+    pub(super) fn new(
+        registrar: Registrar<Token>,
+        watchers_max: usize,
+        lease: Lease,
+        metrics: &Metrics,
+    ) -> Self {
         let full = |name: &str| {
             metrics.counter(
                 &format!("queues/{name}/full"),
@@ -42,6 +49,7 @@ impl Peers {
             )
         };
         Self {
+            lease,
             registrar,
             schedulers: BTreeMap::new(),
             agents: BTreeMap::new(),
@@ -53,6 +61,11 @@ impl Peers {
             agents_full: full("master_to_agent"),
             watchers_full: full("master_to_watcher"),
         }
+    }
+
+    /// True while this master leads.
+    pub(super) fn may_promise(&self) -> bool {
+        self.lease.is_held()
     }
 
     pub(super) fn add_scheduler(
@@ -100,6 +113,10 @@ impl Peers {
         timers: &mut TimerTable<TimerKey>,
         snapshot: impl FnOnce() -> Snapshot,
     ) {
+        // Before every promise: the process may have stood still since the last one.
+        if !self.may_promise() {
+            return;
+        }
         match effect {
             Effect::ToScheduler { connection, event } => self.send_scheduler(connection, *event),
             Effect::CloseScheduler { connection } => drop(self.schedulers.remove(&connection)),

@@ -5,4 +5,6 @@ mod keeper;
 mod storage;
 
 pub use keeper::{Answer, Recovered, Registrar, RegistrarError, recover};
-pub use storage::{EmbeddedStorage, MemoryStorage, Storage, StorageError};
+pub use storage::{
+    EmbeddedStorage, MemoryStorage, Record, Storage, StorageError, ZooKeeperStorage, read_records,
+};

@@ -119,6 +119,12 @@ impl Metrics {
         timer
     }
 
+    /// The same metrics, to which more can be added: those end with the returned value.
+    #[must_use]
+    pub fn extended(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.defined())))
+    }
+
     /// Forgets all metrics whose name starts with `prefix`, when what they speak of is gone.
     pub fn remove(&self, prefix: &str) {
         self.lock().retain(|name, _| !name.starts_with(prefix));

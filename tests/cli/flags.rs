@@ -157,11 +157,11 @@ fn wrong_values_of_an_agent_are_named() {
         "{line}"
     );
     let mut zookeeper = command(&["--role=agent", &work]);
-    let line = refused(zookeeper.env("MESOS_MASTER", "zk://joe:secret@h1:2181,h2:2181/mesos"));
+    let line = refused(zookeeper.env("MESOS_MASTER", "zk://joe:secret@h1:2181,h2/mesos"));
     assert_eq!(
         line,
-        "MESOS_MASTER: 'zk://<hidden>@h1:2181,h2:2181/mesos' needs ZooKeeper, which this version \
-         cannot ask for the leader: give the master's host:port"
+        "MESOS_MASTER: not a ZooKeeper address: server 2 of the list is no host:port; write \
+         zk://[user:password@]host:port[,host:port...]/path"
     );
     assert!(!dir.path("work").exists(), "nothing is written before");
 }

@@ -111,7 +111,6 @@ fn a_cluster_starts_from_etc_as_packages_lay_it_out() {
         daemon.line(&format!("{ignored}{role} has no such flag"));
         assert_eq!(daemon.log().matches(ignored).count(), 1, "{}", daemon.log());
     }
-    master.line("--quorum has no effect in this version: this master decides alone");
     assert_eq!(agent.stop(), Some(0));
     assert_eq!(master.stop(), Some(0));
 }
@@ -141,11 +140,11 @@ fn wrong_files_in_etc_are_named() {
     let wanted = "/etc/mesos-slave/hostname: '' is not the name of a host: ";
     assert!(line.starts_with(wanted), "{line}");
     folder.write("etc/mesos-slave/hostname", "h");
-    folder.write("etc/mesos/zk", "zk://h1:2181,h2:2181/mesos\n");
+    folder.write("etc/mesos/zk", "zk://h1,h2:2181/mesos\n");
     assert_eq!(
         agent(),
-        "/etc/mesos/zk: 'zk://h1:2181,h2:2181/mesos' needs ZooKeeper, which this version cannot \
-         ask for the leader: give the master's host:port"
+        "/etc/mesos/zk: not a ZooKeeper address: server 1 of the list is no host:port; write \
+         zk://[user:password@]host:port[,host:port...]/path"
     );
     // What the command line says is not asked of the files.
     let mut start = in_etc(

@@ -6,4 +6,4 @@ mod routes;
 mod unversioned;
 mod v1;
 
-pub use routes::{agent_routes, master_routes};
+pub use routes::{agent_routes, master_routes, standby_routes};

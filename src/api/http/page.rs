@@ -28,6 +28,15 @@ pub(super) fn master(snapshot: &master::Snapshot, daemon: &Daemon) -> String {
     page("master", daemon, &rows)
 }
 
+/// The page of a master that does not lead.
+pub(super) fn standby(leader: Option<String>, daemon: &Daemon) -> String {
+    let rows = [(
+        "leader",
+        leader.unwrap_or_else(|| "none is known".to_owned()),
+    )];
+    page("standby master", daemon, &rows)
+}
+
 /// An agent's page.
 pub(super) fn agent(snapshot: &agent::Snapshot, daemon: &Daemon) -> String {
     let id = snapshot

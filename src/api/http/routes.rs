@@ -11,6 +11,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use tonic::Status;
 
 use super::{page, unversioned, v1};
+use crate::api::Switch;
 use crate::api::error::ApiError;
 use crate::api::grpc;
 use crate::api::server::is_grpc;
@@ -38,6 +39,23 @@ pub async fn master_routes(handle: master::Handle, daemon: Daemon) -> Router {
         }
     };
     finish(rpc, daemon, status)
+}
+
+/// What a master answers while another one leads; everything else is sent on.
+#[must_use]
+pub fn standby_routes(switch: &Switch, daemon: Daemon) -> Router {
+    let refuse = {
+        let switch = switch.clone();
+        move |request: Request| async move { switch.refuse(&request) }
+    };
+    let status = {
+        let (switch, daemon) = (switch.clone(), daemon.clone());
+        move || {
+            let page = page::standby(switch.leader(), &daemon);
+            async move { Ok(page) }
+        }
+    };
+    finish(unversioned::standby(&daemon), daemon, status).fallback(refuse)
 }
 
 /// Everything that an agent serves.

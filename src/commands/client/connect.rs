@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use super::error::ClientError;
 use crate::api::LEADER;
+use crate::election::ZooKeeperUrl;
+use crate::election::driver::{addresses, follow};
+use crate::election::session::Ensemble;
 use crate::flags::MasterAddress;
 use crate::proto::v1;
 use crate::proto::v1::agent::agent_service_client::AgentServiceClient;
@@ -14,6 +18,10 @@ use crate::proto::v1::master::operator_service_client::OperatorServiceClient;
 
 /// Time to open a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time to find out who leads: an election may be under way.
+const LEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of a session that only asks.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for one reply.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest reply: the state of a large cluster.
@@ -33,9 +41,10 @@ impl Session {
                 let channel = channel("master", &address.to_string()).await?;
                 Ok(Self::over(channel))
             }
-            MasterAddress::ZooKeeper(url) => Err(ClientError::ZooKeeper {
-                address: url.to_string(),
-            }),
+            MasterAddress::ZooKeeper(url) => {
+                let leader = leader(url).await?;
+                Ok(Self::over(channel("master", &leader).await?))
+            }
         }
     }
 
@@ -176,6 +185,19 @@ impl AgentSession {
             .map(tonic::Response::into_inner)
             .map_err(|status| ClientError::refused(&status))
     }
+}
+
+/// Asks ZooKeeper for the leader.
+async fn leader(url: &ZooKeeperUrl) -> Result<String, ClientError> {
+    let ensemble = Ensemble::new(url.clone(), SESSION_TIMEOUT);
+    let mut addresses = addresses(follow(ensemble));
+    let found = addresses.wait_for(Option::is_some);
+    let found = timeout(LEADER_TIMEOUT, found).await;
+    let found = found.ok().and_then(Result::ok);
+    let none = || ClientError::NoLeader {
+        address: url.to_string(),
+    };
+    found.and_then(|found| found.clone()).ok_or_else(none)
 }
 
 fn timed<T>(message: T) -> tonic::Request<T> {

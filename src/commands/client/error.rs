@@ -25,12 +25,10 @@ pub(super) enum ClientError {
         /// What was given.
         address: String,
     },
-    /// `zk://` addresses need what this version does not have.
-    #[error(
-        "{address} needs ZooKeeper, which this version cannot ask: give the master's host:port"
-    )]
-    ZooKeeper {
-        /// What was given, without its password.
+    /// ZooKeeper knows no leader, or does not answer.
+    #[error("{address} knows no leading master, or does not answer")]
+    NoLeader {
+        /// What was asked, without its password.
         address: String,
     },
     /// The peer refused the call.
@@ -111,10 +109,10 @@ impl ClientError {
     /// The exit code of the process.
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Unreachable { .. } | Self::NoAnswer { .. } => ExitCode::Unavailable,
-            Self::Address { .. } | Self::ZooKeeper { .. } | Self::Ambiguous { .. } => {
-                ExitCode::Usage
+            Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::NoLeader { .. } => {
+                ExitCode::Unavailable
             }
+            Self::Address { .. } | Self::Ambiguous { .. } => ExitCode::Usage,
             Self::NotFound { .. } => ExitCode::Failure,
             Self::Incomplete { .. } => ExitCode::Internal,
             Self::Output(_) => ExitCode::Io,

@@ -14,6 +14,7 @@ use super::placement::Needs;
 use super::{Interruptions, RunError};
 use crate::commands::say::say;
 use crate::executor::exit::Exit;
+use crate::flags::MasterAddress;
 use crate::frameworks::sdk::{self, Config, Event, Events, Handle, SdkError};
 use crate::proto::v1;
 use v1::master::operator_service_client::OperatorServiceClient;
@@ -271,7 +272,10 @@ impl<'a> Job<'a> {
         let is_long = begin.elapsed() > SILENCE;
         let Ok(Some(agents)) = timeout_at(Instant::now() + PATIENCE, self.agents()).await else {
             if is_long && !std::mem::replace(&mut self.complained_of_master, true) {
-                say(format_args!("{} does not answer; trying on", self.master));
+                // Without the password that it may hold.
+                let shown = self.master.parse::<MasterAddress>();
+                let shown = shown.map_or_else(|_| "the master".to_owned(), |at| at.to_string());
+                say(format_args!("{shown} does not answer; trying on"));
             }
             return Ok(());
         };

@@ -24,13 +24,11 @@ use job::Job;
 use local::Cluster;
 
 use super::say::say;
-use crate::flags::{MasterAddress, ZooKeeperUrl};
+use crate::flags::MasterAddress;
 use crate::telemetry::chain;
 
 /// Exit code of a task that cannot be placed, or not now.
 const NOT_PLACED: u8 = 75;
-/// Exit code of a command line that cannot be followed.
-const USAGE: u8 = 64;
 /// Exit code when the cluster does not answer.
 const UNAVAILABLE: u8 = 69;
 /// Exit code when something of this machine is in the way.
@@ -52,9 +50,6 @@ enum RunError {
     /// The task has no place.
     #[error("the task cannot be placed: {0}")]
     NotPlaced(String),
-    /// `zk://` addresses need what this version does not have.
-    #[error("{0} needs ZooKeeper, which this version cannot ask: give the master's host:port")]
-    ZooKeeper(ZooKeeperUrl),
     /// The master refuses, or has ended the framework.
     #[error("the master ended the framework: {0}")]
     Ended(String),
@@ -64,7 +59,6 @@ impl RunError {
     fn code(&self) -> u8 {
         match self {
             Self::System { .. } | Self::Local(_) => SYSTEM,
-            Self::ZooKeeper(_) => USAGE,
             Self::NotPlaced(_) => NOT_PLACED,
             Self::Ended(_) => UNAVAILABLE,
         }
@@ -137,10 +131,11 @@ async fn run(master: &MasterAddress, arguments: &RunArgs) -> Result<u8, RunError
     // Before anything is started, so that no signal can leave something behind.
     let mut interruptions = Interruptions::new()?;
     if !arguments.local {
-        if let MasterAddress::ZooKeeper(url) = master {
-            return Err(RunError::ZooKeeper(url.clone()));
-        }
-        let job = Job::new(&master.to_string(), arguments);
+        let master = match master {
+            MasterAddress::ZooKeeper(url) => url.secret_text().to_owned(),
+            direct @ MasterAddress::Direct { .. } => direct.to_string(),
+        };
+        let job = Job::new(&master, arguments);
         return job.run(&mut interruptions).await;
     }
     let starting = Cluster::start();

@@ -401,7 +401,7 @@ fn nobody_promises_who_does_not_lead_and_somebody_leads_in_the_end() {
 #[test]
 fn planted_bugs_are_found() {
     let found =
-        |planted: Planted| (0..200).any(|seed| World::new(seed, planted).run().wrong.is_some());
+        |planted: Planted| (0..400).any(|seed| World::new(seed, planted).run().wrong.is_some());
     assert!(found(Planted {
         lease_from_answer: true,
         ..Planted::default()

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
+use crate::election::ZooKeeperUrl;
+use crate::election::session::Ensemble;
 use crate::proto::v1;
+
+/// Of a session that only follows the leader.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who acknowledges status updates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +24,8 @@ pub enum Acknowledgement {
 pub struct Config {
     /// `host:port` of one or more masters; any of them will do, the leader is followed.
     pub masters: Vec<String>,
+    /// A ZooKeeper ensemble that knows the leader; `masters` are not asked then.
+    pub ensemble: Option<Ensemble>,
     /// The framework. With an id it takes the place of the framework that had the id before.
     pub framework: v1::FrameworkInfo,
     /// Roles that are subscribed suppressed.
@@ -38,6 +45,8 @@ pub struct Config {
 }
 
 impl Config {
+    /// `master` is `host:port` or `zk://[user:password@]host:port[,host:port...]/path`.
+    ///
     /// A framework with checkpoints, so that its tasks survive the restart of an agent, and with the
     /// capabilities that a framework of today should have.
     #[must_use]
@@ -49,8 +58,10 @@ impl Config {
             Type::MultiRole,
             Type::ReservationRefinement,
         ];
+        let url = master.parse::<ZooKeeperUrl>().ok();
         Self {
             masters: vec![master.to_owned()],
+            ensemble: url.map(|url| Ensemble::new(url, SESSION_TIMEOUT)),
             framework: v1::FrameworkInfo {
                 user: user.to_owned(),
                 name: name.to_owned(),

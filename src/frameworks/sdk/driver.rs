@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
@@ -16,6 +16,7 @@ use super::error::is_retryable;
 use super::event::{Event, Events};
 use super::handle::{Handle, STREAM_ID};
 use super::session::{Session, Shared, client};
+use crate::election::driver::{addresses, follow};
 use crate::proto::v1::scheduler as wire;
 
 /// Events that wait for the program; beyond it the driver stops reading, and in the end the master
@@ -40,8 +41,11 @@ pub fn start(config: Config) -> (Handle, Events) {
     let (events, queue) = mpsc::channel(EVENTS_MAX);
     let acknowledgement = config.acknowledgement;
     let (seed, _) = uuid::Uuid::new_v4().as_u64_pair();
+    let leaders = config.ensemble.clone();
     let driver = Driver {
         masters: config.masters.iter().cloned().collect(),
+        leaders: leaders.map(|ensemble| addresses(follow(ensemble))),
+        followed: None,
         backoff: Backoff::new(config.backoff_min, config.backoff_max, seed),
         was_subscribed: false,
         config,
@@ -66,11 +70,42 @@ enum Over {
     Unheard,
 }
 
+/// The program has dropped its events.
+struct Unheard;
+
+/// Returns when ZooKeeper names another leader.
+async fn changed(leaders: &mut Option<watch::Receiver<Option<String>>>) {
+    let changed = match leaders {
+        Some(leaders) => leaders.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        std::future::pending().await
+    }
+}
+
+/// Returns when ZooKeeper names a leader other than `master`; that nobody leads says nothing.
+async fn deposed(leaders: &mut Option<watch::Receiver<Option<String>>>, master: &str) -> String {
+    let Some(leaders) = leaders else {
+        return std::future::pending().await;
+    };
+    let other = |leader: &Option<String>| leader.as_ref().is_some_and(|leader| leader != master);
+    let leader = leaders.wait_for(other).await;
+    match leader.ok().and_then(|leader| leader.clone()) {
+        Some(leader) => leader,
+        None => std::future::pending().await,
+    }
+}
+
 #[derive(Debug)]
 struct Driver {
     config: Config,
     /// The next one to try is in front.
     masters: VecDeque<String>,
+    /// The leader as ZooKeeper says; it is asked in place of the masters.
+    leaders: Option<watch::Receiver<Option<String>>>,
+    /// The leader that ZooKeeper named last.
+    followed: Option<String>,
     backoff: Backoff,
     was_subscribed: bool,
     shared: Arc<Shared>,
@@ -83,6 +118,9 @@ impl Driver {
         // A standby may name a leader that is none; following it must not become a race.
         let mut redirections = 0;
         loop {
+            if self.elected().await.is_err() {
+                return;
+            }
             let over = match self.masters.front().cloned() {
                 Some(master) => self.subscription(&master).await,
                 None => Over::Ended("no master is configured".to_owned()),
@@ -120,9 +158,30 @@ impl Driver {
             let pause = self.backoff.next();
             tokio::select! {
                 () = sleep(pause) => {}
+                () = changed(&mut self.leaders) => {}
                 () = self.events.closed() => return,
             }
         }
+    }
+
+    /// Puts the leader in front that ZooKeeper names; waits while there is none. An error when the
+    /// program has dropped its events.
+    async fn elected(&mut self) -> Result<(), Unheard> {
+        let Some(leaders) = &mut self.leaders else {
+            return Ok(());
+        };
+        let leader = tokio::select! {
+            leader = leaders.wait_for(Option::is_some) => leader,
+            () = self.events.closed() => return Err(Unheard),
+        };
+        // Its task ends with this receiver only.
+        if let Some(leader) = leader.ok().and_then(|leader| leader.clone())
+            && self.followed.as_ref() != Some(&leader)
+        {
+            self.masters = VecDeque::from([leader.clone()]);
+            self.followed = Some(leader);
+        }
+        Ok(())
     }
 
     /// Hands an event to the program; false if there is none any more.
@@ -137,9 +196,17 @@ impl Driver {
             Err(over) => return over,
         };
         let mut silence = self.config.call_timeout;
+        // What a standby names may be newer than what ZooKeeper has told.
+        let mut leaders = self
+            .leaders
+            .clone()
+            .filter(|_| self.followed.as_deref() == Some(master));
         loop {
             let message = tokio::select! {
                 message = timeout(silence, stream.message()) => message,
+                leader = deposed(&mut leaders, master) => {
+                    return Over::Lost(format!("{leader} leads now"));
+                }
                 () = self.events.closed() => return Over::Unheard,
             };
             let event = match message {

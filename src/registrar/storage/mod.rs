@@ -2,6 +2,7 @@
 
 mod embedded;
 mod memory;
+mod zookeeper;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use crate::registry::{Operation, Registry};
 
 pub use embedded::EmbeddedStorage;
 pub use memory::MemoryStorage;
+pub use zookeeper::{Record, ZooKeeperStorage, read_records};
 
 /// Why a store cannot be read or written. None of these is repaired by trying again.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,17 @@ pub enum StorageError {
         /// `read` or `written`.
         verb: &'static str,
         /// What the store says.
+        message: String,
+    },
+    /// A part of it in ZooKeeper is broken, or cannot be had.
+    #[error(
+        "the registry in ZooKeeper cannot be used: {path}: {message}; 'mesosd registry check --zk=...' lists \
+         all that is wrong, 'mesosd registry import' replaces it"
+    )]
+    ZooKeeper {
+        /// The znode.
+        path: String,
+        /// What is wrong with it.
         message: String,
     },
     /// Another process has it open.

@@ -1,5 +1,6 @@
 //! The unversioned endpoints of a master.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
 use axum::Router;
@@ -9,6 +10,7 @@ use super::reply::Reply;
 use super::request::Request;
 use super::routes::{ANY, Asked, GET, POST, Routes};
 use super::{agents, cluster, daemon, frameworks, roles, state, summary, tasks};
+use crate::api::service::daemon::Daemon;
 use crate::api::service::operator::OperatorCalls;
 
 /// All of them. What reads and writes the cluster is the leader's.
@@ -50,6 +52,12 @@ pub(in crate::api::http) fn master(calls: &OperatorCalls) -> Router {
             with(calls, cluster::redirect),
         )
         .into_router()
+}
+
+/// What a master answers while another one leads.
+pub(in crate::api::http) fn standby(about: &Daemon) -> Router {
+    let metrics = || async { Ok(BTreeMap::from([("master/elected".to_owned(), 0.0)])) };
+    daemon::add(Routes::new("master"), about, metrics).into_router()
 }
 
 /// An endpoint that calls the service layer.

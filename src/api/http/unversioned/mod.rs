@@ -34,5 +34,5 @@ mod summary;
 mod tasks;
 
 pub(super) use agent::agent;
-pub(super) use master::master;
+pub(super) use master::{master, standby};
 pub(super) use refusal::not_found;
