@@ -115,6 +115,11 @@ impl AgentConfig {
 }
 
 impl AgentConfig {
+    /// Where the API listens, as executors find it in their environment.
+    pub(super) fn endpoint(&self) -> String {
+        format!("{}:{}", self.ip, self.port)
+    }
+
     /// The description that the master gets, without id.
     pub(super) fn agent_info(&self) -> v1::AgentInfo {
         v1::AgentInfo {

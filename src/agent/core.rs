@@ -139,6 +139,7 @@ impl Agent {
                 connection,
                 message,
             } => self.master_message(now, connection, *message, effects),
+            Event::FrameworkMessage { message } => self.framework_message(*message, effects),
             Event::MasterDisconnected { connection } => {
                 self.master_disconnected(connection, effects);
             }
@@ -334,6 +335,7 @@ impl Agent {
         Snapshot {
             now,
             started: self.started,
+            endpoint: self.config.endpoint(),
             info: Arc::clone(&self.info),
             registered: self.registration.registered_connection().is_some(),
             total: self.total.clone(),

@@ -61,7 +61,11 @@ impl Agent {
     }
 
     /// Bytes for an executor; dropped if it is not there.
-    fn framework_message(&mut self, message: link::FrameworkMessage, effects: &mut Effects) {
+    pub(super) fn framework_message(
+        &mut self,
+        message: link::FrameworkMessage,
+        effects: &mut Effects,
+    ) {
         let connection = executor_key(&message.framework_id, &message.executor_id)
             .and_then(|key| self.executor(&key))
             .filter(|executor| executor.status == ExecutorStatus::Running)

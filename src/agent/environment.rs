@@ -18,7 +18,7 @@ pub(super) fn executor_environment(
     executor: &Executor,
     command_task: Option<&str>,
 ) -> Vec<(String, String)> {
-    let endpoint = format!("{}:{}", config.ip, config.port);
+    let endpoint = config.endpoint();
     let sandbox = executor.sandbox.to_string_lossy().into_owned();
     let grace = executor.info.shutdown_grace_period.map_or(
         config.timing.executor_shutdown_grace_period,

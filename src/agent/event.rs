@@ -23,6 +23,11 @@ pub enum Event {
         /// What it said.
         message: Box<link::from_master::Message>,
     },
+    /// A scheduler's driver sent bytes for an executor, not by way of the master.
+    FrameworkMessage {
+        /// What it said.
+        message: Box<link::FrameworkMessage>,
+    },
     /// The link broke.
     MasterDisconnected {
         /// The link that broke.

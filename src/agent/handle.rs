@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use crate::base::{ConnectionId, ContainerId, ExecutorId, FrameworkId, RequestId};
-use crate::proto::v1;
+use crate::proto::{link, v1};
 
 use super::call::{CallRefused, ExecutorCall, Subscription};
 use super::effect::Reply;
@@ -100,6 +100,20 @@ impl Handle {
         })
         .await?;
         answer.await.map_err(|_| ending())?.map(|_| ())
+    }
+
+    /// Passes on a scheduler's bytes for an executor; dropped if that is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`CallRefused::Unavailable`] when the agent is ending.
+    pub async fn framework_message(
+        &self,
+        message: link::FrameworkMessage,
+    ) -> Result<(), CallRefused> {
+        let message = Box::new(message);
+        self.put(Input::Event(Event::FrameworkMessage { message }))
+            .await
     }
 
     /// Says that an executor's stream is gone; also noticed when its receiver is dropped.

@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub now: Now,
     /// When the agent started.
     pub started: Timestamp,
+    /// Where its API listens, `ip:port`.
+    pub endpoint: String,
     /// Description, with id once registered.
     pub info: Arc<v1::AgentInfo>,
     /// Everything that the agent has to give.

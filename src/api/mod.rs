@@ -7,6 +7,7 @@
 //! | whose routes answer, a leader's or a standby's | [`Switch`] |
 //! | event streams with heartbeats | [`EventStream`] |
 //! | gRPC services | [`grpc`] |
+//! | messages of v0 drivers | `libprocess` |
 //! | plain HTTP endpoints, and all routes of a daemon | [`http`] |
 //! | the listener and its bounds | [`server`] |
 
@@ -14,6 +15,7 @@ mod error;
 mod events;
 pub mod grpc;
 pub mod http;
+mod libprocess;
 pub mod server;
 pub mod service;
 mod switch;

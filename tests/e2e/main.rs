@@ -5,6 +5,7 @@ mod client;
 mod clients;
 mod cluster;
 mod compile;
+mod drivers;
 mod executors;
 mod groups;
 mod leftovers;

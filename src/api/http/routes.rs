@@ -14,6 +14,7 @@ use super::{page, unversioned, v1};
 use crate::api::Switch;
 use crate::api::error::ApiError;
 use crate::api::grpc;
+use crate::api::libprocess;
 use crate::api::server::is_grpc;
 use crate::api::service::agent::{AgentCalls, Statistics};
 use crate::api::service::daemon::Daemon;
@@ -26,6 +27,7 @@ use crate::{agent, master};
 pub async fn master_routes(handle: master::Handle, daemon: Daemon) -> Router {
     let schedulers = SchedulerCalls::new(handle.clone());
     let operators = OperatorCalls::new(handle.clone(), daemon.clone());
+    let (drivers, master) = (schedulers.clone(), handle.clone());
     let rpc = grpc::master(handle, schedulers.clone(), operators.clone()).await;
     let rpc = rpc.merge(v1::master(schedulers, operators.clone()));
     let rpc = rpc.merge(unversioned::master(&operators));
@@ -38,7 +40,9 @@ pub async fn master_routes(handle: master::Handle, daemon: Daemon) -> Router {
             ))
         }
     };
-    finish(rpc, daemon, status)
+    let measured = daemon.metrics.clone();
+    let routes = finish(rpc, daemon, status);
+    libprocess::beside_master(routes, drivers, master, &measured).await
 }
 
 /// What a master answers while another one leads; everything else is sent on.
@@ -61,7 +65,8 @@ pub fn standby_routes(switch: &Switch, daemon: Daemon) -> Router {
 /// Everything that an agent serves.
 pub async fn agent_routes(handle: agent::Handle, daemon: Daemon, statistics: Statistics) -> Router {
     let executors = ExecutorCalls::new(handle.clone());
-    let operators = AgentCalls::new(handle, daemon.clone(), statistics);
+    let operators = AgentCalls::new(handle.clone(), daemon.clone(), statistics);
+    let drivers = executors.clone();
     let rpc = grpc::agent(executors.clone(), operators.clone()).await;
     let rpc = rpc.merge(v1::agent(executors, operators.clone()));
     let rpc = rpc.merge(unversioned::agent(&operators));
@@ -74,7 +79,9 @@ pub async fn agent_routes(handle: agent::Handle, daemon: Daemon, statistics: Sta
             ))
         }
     };
-    finish(rpc, daemon, status)
+    let measured = daemon.metrics.clone();
+    let routes = finish(rpc, daemon, status);
+    libprocess::beside_agent(routes, drivers, handle, &measured).await
 }
 
 /// Adds the status page, what Prometheus reads, and the answer to all that is not there.

@@ -1,0 +1,354 @@
+//! Schedulers' drivers at a master: one session each, over the same calls as every front end.
+
+use std::io;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+
+use super::front::Process;
+use super::incoming::Incoming;
+use super::link::{Link, Outgoing, Postbox};
+use super::pid::Pid;
+use super::scheduler_calls::{self, Asked, Subscribe};
+use super::scheduler_events::{self, Translator, agent_pid};
+use super::sessions::{Given, Place, Sessions};
+use crate::api::error::ApiError;
+use crate::api::service::scheduler::{SchedulerCalls, SchedulerEvents};
+use crate::base::{AgentId, FrameworkId};
+use crate::master::Handle;
+use crate::master::framework::FrameworkStatus;
+use crate::proto::mesos::internal::AuthenticationErrorMessage;
+use crate::proto::v1;
+use crate::proto::v1::scheduler::{Call, Event, call, event};
+
+/// What serves the drivers of schedulers; clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Schedulers {
+    calls: SchedulerCalls,
+    master: Handle,
+    /// This master's process.
+    me: Arc<str>,
+    postbox: Postbox,
+    sessions: Sessions<Subscribe, Subscribed>,
+}
+
+/// A driver that is subscribed.
+#[derive(Clone, Debug)]
+struct Subscribed {
+    framework_id: String,
+    /// The name of its event stream, which its calls need.
+    stream: Arc<str>,
+}
+
+/// One driver's session: its connection, and the events that go there.
+struct Session {
+    schedulers: Schedulers,
+    place: Place<Subscribe, Subscribed>,
+    link: Link,
+    events: SchedulerEvents,
+    /// The next SUBSCRIBED is for a framework that this master has had, or for a new one.
+    known: bool,
+    /// Repeats the welcome for a driver that asks again.
+    welcome: Option<Outgoing>,
+    translator: Option<Translator>,
+}
+
+/// Why a session ends.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("the connection broke: {0}")]
+    Broken(#[from] io::Error),
+    #[error("the master has closed its events")]
+    Closed,
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Process for Schedulers {
+    const ID: &'static str = "master";
+
+    async fn receive(&self, message: Incoming) -> bool {
+        let Incoming {
+            name, from, body, ..
+        } = message;
+        match scheduler_calls::read(&name, &body) {
+            Ok(Some(asked)) => self.answer(from, asked).await,
+            Ok(None) => {
+                tracing::debug!(%name, %from, "not a message for a master");
+                false
+            }
+            Err(error) => {
+                tracing::info!(%from, %error, "message dropped");
+                false
+            }
+        }
+    }
+}
+
+impl Schedulers {
+    pub(super) fn new(calls: SchedulerCalls, master: Handle, me: Arc<str>) -> Self {
+        Self {
+            calls,
+            master,
+            postbox: Postbox::new(Arc::clone(&me)),
+            me,
+            sessions: Sessions::default(),
+        }
+    }
+
+    async fn answer(&self, from: Pid, asked: Asked) -> bool {
+        match asked {
+            Asked::Subscribe(subscribe) => self.subscribe(from, *subscribe),
+            Asked::Call(call) => self.call(&from, *call).await,
+            Asked::Deactivate(framework_id) => self.deactivate(&from, framework_id).await,
+            Asked::Authenticate => {
+                let error = Some("No authenticator loaded".to_owned());
+                let message = AuthenticationErrorMessage { error };
+                self.postbox.post(from, Outgoing::new(&message));
+                true
+            }
+            Asked::Refused(reason) => {
+                self.postbox.post(from, scheduler_events::error(reason));
+                true
+            }
+        }
+    }
+
+    /// Hands a subscription to the driver's session, and starts one where there is none.
+    fn subscribe(&self, from: Pid, subscribe: Subscribe) -> bool {
+        // A driver that lost its framework to another process must not take it back by reconnecting.
+        let taken = !subscribe.force
+            && subscribe.framework_id().is_some_and(|id| {
+                self.sessions
+                    .any_other(&from, |other| other.framework_id == id.value)
+            });
+        if taken {
+            self.postbox
+                .post(from, scheduler_events::error("Framework failed over"));
+            return true;
+        }
+        match self.sessions.give(&from, subscribe) {
+            Given::Passed => true,
+            Given::New(place, orders) => {
+                tokio::spawn(self.clone().converse(place, orders));
+                true
+            }
+            Given::Full => {
+                tracing::warn!(%from, "too many schedulers, or one that registers too often");
+                false
+            }
+        }
+    }
+
+    async fn call(&self, from: &Pid, call: Call) -> bool {
+        let Some(subscribed) = self.sessions.subscribed(from) else {
+            tracing::info!(%from, "call dropped: its sender is not registered");
+            return false;
+        };
+        let kind = call.r#type().as_str_name();
+        match self.calls.call(call, Some(&subscribed.stream)).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::info!(%from, kind, %error, "call refused");
+                false
+            }
+        }
+    }
+
+    /// No more offers; those that are out go back. The tasks stay.
+    async fn deactivate(&self, from: &Pid, framework_id: v1::FrameworkId) -> bool {
+        let begin = |kind: call::Type| Call {
+            framework_id: Some(framework_id.clone()),
+            r#type: Some(kind.into()),
+            ..Call::default()
+        };
+        if !self.call(from, begin(call::Type::Suppress)).await {
+            return false;
+        }
+        let Ok(snapshot) = self.master.snapshot().await else {
+            return false;
+        };
+        let framework = snapshot
+            .frameworks
+            .get(&FrameworkId::new(framework_id.value.as_str()));
+        let offers = framework
+            .iter()
+            .flat_map(|framework| framework.offers.iter());
+        let decline = call::Decline {
+            offer_ids: offers.map(Into::into).collect(),
+            filters: None,
+        };
+        let call = Call {
+            decline: Some(decline),
+            ..begin(call::Type::Decline)
+        };
+        self.call(from, call).await
+    }
+
+    /// One driver's session, from its first registration to the end of its connection.
+    async fn converse(
+        self,
+        place: Place<Subscribe, Subscribed>,
+        mut orders: mpsc::Receiver<Subscribe>,
+    ) {
+        let pid = place.pid().clone();
+        let again = self.clone();
+        let (ended, link) = match Session::begin(self, place, &mut orders).await {
+            Ok(mut session) => (session.run(&mut orders).await, Some(session.link)),
+            Err(ended) => ended,
+        };
+        tracing::info!(scheduler = %pid, reason = %ended, "scheduler's driver is gone");
+        // The place is free now: who registered meanwhile gets a session of its own.
+        orders.close();
+        while let Some(order) = orders.recv().await {
+            if !matches!(ended, Ended::Refused(_)) {
+                again.subscribe(pid.clone(), order);
+            }
+        }
+        if let Some(link) = link {
+            link.close().await;
+        }
+    }
+}
+
+impl Session {
+    /// Connects to the driver before it is subscribed: one that cannot be reached never is.
+    async fn begin(
+        schedulers: Schedulers,
+        place: Place<Subscribe, Subscribed>,
+        orders: &mut mpsc::Receiver<Subscribe>,
+    ) -> Result<Self, (Ended, Option<Link>)> {
+        let opened = Link::open(&schedulers.me, place.pid()).await;
+        let mut link = opened.map_err(|error| (error.into(), None))?;
+        let first = orders.recv().await.ok_or((Ended::Closed, None))?;
+        let (events, known) = match schedulers.open(first).await {
+            Ok(opened) => opened,
+            Err(error) => return Err((refuse(&mut link, &error).await, Some(link))),
+        };
+        Ok(Self {
+            schedulers,
+            place,
+            link,
+            events,
+            known,
+            welcome: None,
+            translator: None,
+        })
+    }
+
+    async fn run(&mut self, orders: &mut mpsc::Receiver<Subscribe>) -> Ended {
+        loop {
+            let done = tokio::select! {
+                event = self.events.next() => self.tell(event).await,
+                Some(order) = orders.recv() => self.subscribe_again(order).await,
+                error = self.link.ended() => Err(error.into()),
+            };
+            if let Err(ended) = done {
+                return ended;
+            }
+        }
+    }
+
+    async fn tell(&mut self, event: Option<Result<Event, ApiError>>) -> Result<(), Ended> {
+        let mut event = match event {
+            Some(Ok(event)) => event,
+            Some(Err(error)) => return Err(refuse(&mut self.link, &error).await),
+            None => return Err(Ended::Closed),
+        };
+        if let Some(subscribed) = event.subscribed.take() {
+            return self.subscribed(subscribed).await;
+        }
+        if event.r#type() == event::Type::Error {
+            let reason = event.error.unwrap_or_default().message;
+            self.link.send(&scheduler_events::error(&reason)).await?;
+            return Err(Ended::Refused(reason));
+        }
+        let Some(translator) = &mut self.translator else {
+            return Ok(());
+        };
+        if let Some(agent_id) = translator.unknown_agent(&event) {
+            let pid = self.schedulers.agent_pid(agent_id).await;
+            translator.learn(agent_id.to_owned(), pid.unwrap_or_default());
+        }
+        if let Some(message) = translator.message(event) {
+            self.link.send(&message).await?;
+        }
+        Ok(())
+    }
+
+    async fn subscribed(&mut self, subscribed: event::Subscribed) -> Result<(), Ended> {
+        let framework_id = subscribed.framework_id.clone();
+        self.place.set(Subscribed {
+            framework_id: framework_id.value.clone(),
+            stream: self.events.id.as_str().into(),
+        });
+        self.translator = Some(Translator::new(framework_id));
+        self.welcome = scheduler_events::welcome(subscribed, self.known);
+        if let Some(welcome) = &self.welcome {
+            self.link.send(welcome).await?;
+        }
+        Ok(())
+    }
+
+    /// A driver that is subscribed here registers again, for example after a change in ZooKeeper.
+    async fn subscribe_again(&mut self, order: Subscribe) -> Result<(), Ended> {
+        if order.framework_id().is_none() {
+            if let Some(welcome) = &self.welcome {
+                self.link.send(welcome).await?;
+            }
+            return Ok(());
+        }
+        match self.schedulers.open(order).await {
+            Ok((events, known)) => {
+                // The former stream goes unread: what the master says at its end is not for this driver.
+                self.events = events;
+                self.known = known;
+                Ok(())
+            }
+            Err(error) => Err(refuse(&mut self.link, &error).await),
+        }
+    }
+}
+
+impl Schedulers {
+    /// Subscribes, and says whether this master had the framework already (or it is new).
+    async fn open(&self, order: Subscribe) -> Result<(SchedulerEvents, bool), ApiError> {
+        let framework_id = order.framework_id().cloned();
+        let known = match &framework_id {
+            None => true,
+            Some(id) => {
+                let snapshot = self.master.snapshot().await?;
+                let framework = snapshot
+                    .frameworks
+                    .get(&FrameworkId::new(id.value.as_str()));
+                framework.is_some_and(|known| known.status != FrameworkStatus::Recovered)
+            }
+        };
+        let call = Call {
+            framework_id,
+            r#type: Some(call::Type::Subscribe.into()),
+            subscribe: Some(order.subscribe),
+            ..Call::default()
+        };
+        Ok((self.calls.subscribe(call, None).await?, known))
+    }
+
+    /// The process of an agent that the scheduler has had no offer of.
+    async fn agent_pid(&self, agent_id: &str) -> Option<String> {
+        let snapshot = self.master.snapshot().await.ok()?;
+        let agent = snapshot.agents.get(&AgentId::new(agent_id))?;
+        let (ip, _) = agent.peer.rsplit_once(':')?;
+        let ip = ip.trim_matches(['[', ']']);
+        Some(agent_pid(ip, agent.info.port()))
+    }
+}
+
+/// Tells a driver why it is not subscribed.
+async fn refuse(link: &mut Link, error: &ApiError) -> Ended {
+    let reason = error.to_string();
+    match link.send(&scheduler_events::error(&reason)).await {
+        Ok(()) => Ended::Refused(reason),
+        Err(broken) => Ended::Broken(broken),
+    }
+}
