@@ -96,16 +96,12 @@ impl Link {
     /// Sends one message; returns once the peer's kernel has taken it.
     pub(super) async fn send(&mut self, message: &Outgoing) -> io::Result<()> {
         let bytes = message.frame(&self.me, &self.peer);
-        let mut written = pin!(timeout(STALL_MAX, self.writer.write_all(&bytes)));
-        loop {
-            // What the peer answers is taken meanwhile, so that two full buffers cannot wait for each other.
-            tokio::select! {
-                biased;
-                result = written.as_mut() => {
-                    return result.unwrap_or_else(|_| Err(late("has read nothing")));
-                }
-                ended = answers(&mut self.reader) => return Err(ended),
-            }
+        let written = pin!(timeout(STALL_MAX, self.writer.write_all(&bytes)));
+        // What the peer answers is taken meanwhile, so that two full buffers cannot wait for each other.
+        tokio::select! {
+            biased;
+            result = written => result.unwrap_or_else(|_| Err(late("has read nothing"))),
+            ended = answers(&mut self.reader) => Err(ended),
         }
     }
 
