@@ -1,7 +1,7 @@
 //! What the agent asks of a containerizer, and what it hears back. The containerizer imports these.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub struct ContainerConfig {
     pub resources: Resources,
     /// Limits above the requests, by resource name; may hold infinity.
     pub limits: BTreeMap<String, f64>,
+    /// The persistent volumes among the resources.
+    pub volumes: Vec<ContainerVolume>,
     /// Volumes, image, networks, rlimits of the task (command tasks) or of the executor.
     pub container: Option<v1::ContainerInfo>,
     /// The complete `MESOS_*` set, `MESOS_TASK_ID` included for command tasks. The command's own
@@ -41,6 +43,17 @@ pub struct ContainerConfig {
     pub checkpoint: bool,
     /// How long a checkpointing executor waits for its agent to come back.
     pub recovery_timeout: Duration,
+}
+
+/// A persistent volume that a container sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerVolume {
+    /// Its folder on the host.
+    pub host_path: PathBuf,
+    /// Where it appears, relative to the sandbox.
+    pub container_path: String,
+    /// Other containers may have it too: its owner stays who it is.
+    pub shared: bool,
 }
 
 /// Who runs in a container.
@@ -109,6 +122,19 @@ pub trait Containers: std::fmt::Debug + Send + Sync {
         resources: Resources,
         limits: BTreeMap<String, f64>,
     );
+
+    /// Lets a container with this sandbox see persistent volumes, which are to belong to `user`; at
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// In words, what could not be done.
+    fn link_volumes(
+        &self,
+        sandbox: &Path,
+        user: Option<&str>,
+        volumes: &[ContainerVolume],
+    ) -> Result<(), String>;
 
     /// Kills everything in a container; nothing if it is gone.
     fn destroy(&self, container_id: ContainerId);

@@ -19,6 +19,7 @@ use super::executor::Executor;
 use super::framework::Framework;
 use super::gc::GarbageCollector;
 use super::metrics::Counters;
+use super::operation::Operation;
 use super::registration::Registration;
 use super::snapshot::Snapshot;
 use super::timer::TimerKey;
@@ -36,6 +37,10 @@ pub struct Agent {
     /// With id once the master has given one.
     pub(super) info: Arc<v1::AgentInfo>,
     pub(super) total: Resources,
+    /// `total` as far as operations are written down.
+    pub(super) recorded_total: Resources,
+    /// Operations whose end the master has not acknowledged.
+    pub(super) operations: OrdMap<Uuid, Arc<Operation>>,
     pub(super) registration: Registration,
     pub(super) frameworks: OrdMap<FrameworkId, Arc<Framework>>,
     pub(super) completed_frameworks: Vector<Arc<Framework>>,
@@ -78,6 +83,10 @@ pub(super) enum Pending {
     Update { key: TaskKey, uuid: Uuid },
     /// The next update of the task may be sent.
     Acknowledged { key: TaskKey, uuid: Uuid },
+    /// An operation counts: the master may hear of it.
+    Operation { uuid: Uuid },
+    /// An operation is over.
+    OperationAcknowledged { uuid: Uuid },
     /// The agent may end: its id is forgotten.
     Removed,
 }
@@ -100,6 +109,8 @@ impl Agent {
             started: now.wall,
             info: Arc::new(config.agent_info()),
             total: Resources::default(),
+            recorded_total: Resources::default(),
+            operations: OrdMap::new(),
             registration: Registration::new(&config),
             frameworks: OrdMap::new(),
             completed_frameworks: Vector::new(),
@@ -118,8 +129,7 @@ impl Agent {
             update_rng: Rng::seeded(seed, "agent updates"),
             config,
         };
-        // The flags' parser has read them before.
-        agent.total = Resources::from_proto(&agent.config.resources).unwrap_or_default();
+        agent.recover_operations(&checkpointed);
         agent.recover(checkpointed, now);
         agent
     }
@@ -127,6 +137,7 @@ impl Agent {
     /// Effects that start the agent's own clockwork; performed before the first event.
     pub fn start(&mut self, now: Now, effects: &mut Effects) {
         self.gc.start(now, effects);
+        self.start_volumes(effects);
     }
 
     /// Takes one event. Never fails, never waits.
@@ -154,6 +165,9 @@ impl Agent {
                 ended,
             } => self.container_ended(now, &container_id, *ended, effects),
             Event::Checkpointed { token, result } => self.checkpointed(now, token, result, effects),
+            Event::VolumesMade { operation, result } => {
+                self.volumes_made(now, operation, result, effects);
+            }
             Event::TimerFired(key) => self.timer_fired(now, key, effects),
             Event::DiskUsage { permille } => self.gc.disk_usage(now, permille, effects),
             Event::SandboxesFound { sandboxes } => self.sandboxes_found(now, sandboxes),
@@ -228,6 +242,7 @@ impl Agent {
             TimerKey::UpdateRetry(framework_id, task_id) => {
                 self.send_update(now, &(framework_id, task_id), effects);
             }
+            TimerKey::OperationRetry(uuid) => self.send_operation(now, uuid, effects),
             TimerKey::GarbageCollection => effects.push(Effect::MeasureDisk),
         }
     }
@@ -266,6 +281,8 @@ impl Agent {
             Pending::Acknowledged { key, uuid } => {
                 self.acknowledgement_recorded(now, &key, uuid, effects);
             }
+            Pending::Operation { uuid } => self.operation_recorded(now, uuid, effects),
+            Pending::OperationAcknowledged { uuid } => self.forget_operation(uuid),
             Pending::Removed => self.end_when_empty(effects),
         }
     }
@@ -339,6 +356,7 @@ impl Agent {
             info: Arc::clone(&self.info),
             registered: self.registration.registered_connection().is_some(),
             total: self.total.clone(),
+            operations: self.operations.clone(),
             master: self.registration.master.clone(),
             frameworks: self.frameworks.clone(),
             completed_frameworks: self.completed_frameworks.clone(),

@@ -52,6 +52,10 @@ impl Agent {
             }
             Message::FrameworkMessage(message) => self.framework_message(message, effects),
             Message::UpdateFramework(update) => self.update_framework(&update.framework),
+            Message::ApplyOperation(apply) => self.apply_operation(apply, effects),
+            Message::AcknowledgeOperation(acknowledge) => {
+                self.operation_acknowledged(&acknowledge, effects);
+            }
             // These belong to the registration, which has handled them.
             Message::Registered(_)
             | Message::Reregistered(_)

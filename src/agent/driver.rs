@@ -19,6 +19,7 @@ use super::effect::Effects;
 use super::event::Event;
 use super::handle::{Handle, INPUTS_MAX, Input};
 use super::link::{self, LinkClient, LinkEvent};
+use super::operations::{ResourcesGone, recovered_total};
 use super::perform::{ExecutorStream, Exit, World};
 use super::sandboxes;
 use super::socket::{self, SocketError};
@@ -46,6 +47,9 @@ pub enum AgentError {
     /// `work_dir` cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The flags no longer give what is reserved here.
+    #[error(transparent)]
+    Resources(ResourcesGone),
     /// `runtime_dir` cannot be used.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -76,6 +80,7 @@ pub fn start(parts: AgentParts) -> Result<Running, AgentError> {
         // A closed queue means that the agent has ended.
         drop(journal_answers.send(Event::Checkpointed { token, result }));
     })?;
+    recovered_total(&parts.config, &checkpointed).map_err(AgentError::Resources)?;
     let socket = parts.runtime_dir.join("executor.sock");
     let listener = socket::listen(&socket)?;
 

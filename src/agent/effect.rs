@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::base::{ConnectionId, ContainerId, Instant, RequestId};
+use crate::base::{ConnectionId, ContainerId, Instant, RequestId, Uuid};
 use crate::proto::{link, v1};
 use crate::resources::Resources;
 
 use super::call::CallRefused;
-use super::checkpoint::{CheckpointToken, Record};
-use super::container::ContainerConfig;
+use super::checkpoint::{CheckpointToken, Record, VolumePath};
+use super::container::{ContainerConfig, ContainerVolume};
 use super::snapshot::Snapshot;
 use super::timer::TimerKey;
 
@@ -67,6 +67,35 @@ pub enum Effect {
     RemovePath {
         /// The tree.
         path: PathBuf,
+    },
+    /// Make the folders of persistent volumes, at once; answered by `Event::VolumesMade` if an
+    /// operation waits for it.
+    MakeVolumes {
+        /// Who waits.
+        operation: Option<Uuid>,
+        /// The volumes.
+        volumes: Vec<VolumePath>,
+    },
+    /// Move persistent volumes out of the way, at once, and delete them in the background.
+    RemoveVolumes {
+        /// Names what they become meanwhile.
+        operation: Uuid,
+        /// The volumes.
+        volumes: Vec<VolumePath>,
+    },
+    /// Let a container that runs see the volumes of a task that it is about to get, at once.
+    LinkVolumes {
+        /// The container's sandbox.
+        sandbox: PathBuf,
+        /// Who is to own the volumes; the agent's own user if unset.
+        user: Option<String>,
+        /// The volumes.
+        volumes: Vec<ContainerVolume>,
+    },
+    /// Delete what is left of removed volumes.
+    EmptyTrash {
+        /// Folder of removed volumes; need not be there.
+        trash: PathBuf,
     },
     /// Measure the file system of `work_dir`; answered by `Event::DiskUsage`.
     MeasureDisk,

@@ -1,6 +1,6 @@
 //! Everything that can reach an agent.
 
-use crate::base::{ConnectionId, ContainerId, ExecutorId, FrameworkId, RequestId};
+use crate::base::{ConnectionId, ContainerId, ExecutorId, FrameworkId, RequestId, Uuid};
 use crate::proto::{link, v1};
 
 use super::call::ExecutorCall;
@@ -84,6 +84,13 @@ pub enum Event {
     Checkpointed {
         /// The token of the effect.
         token: CheckpointToken,
+        /// The error in words.
+        result: Result<(), String>,
+    },
+    /// The folders of new volumes are there, or could not be made.
+    VolumesMade {
+        /// The operation of the effect.
+        operation: Uuid,
         /// The error in words.
         result: Result<(), String>,
     },

@@ -392,16 +392,7 @@ impl Agent {
             None => (ContainerKind::Executor(info), &executor.info.command),
         };
         let command = command.clone().unwrap_or_default();
-        let user = self
-            .config
-            .switch_user
-            .then(|| {
-                command
-                    .user
-                    .clone()
-                    .unwrap_or_else(|| framework.info.user.clone())
-            })
-            .filter(|user| !user.is_empty());
+        let user = self.container_user(&framework.info, &command);
         ContainerConfig {
             container_id: executor.container_id.clone(),
             framework_id: key.0.clone(),
@@ -411,6 +402,7 @@ impl Agent {
             sandbox: executor.sandbox.clone(),
             resources: executor.allocated(),
             limits: executor.limits(),
+            volumes: self.container_volumes(&executor.allocated()),
             container: executor.info.container.clone(),
             environment: executor_environment(
                 &self.config,
@@ -425,8 +417,41 @@ impl Agent {
         }
     }
 
+    /// Who a container runs as; none for the agent's own user.
+    fn container_user(
+        &self,
+        framework: &v1::FrameworkInfo,
+        command: &v1::CommandInfo,
+    ) -> Option<String> {
+        let user = command.user.clone();
+        self.config
+            .switch_user
+            .then(|| user.unwrap_or_else(|| framework.user.clone()))
+            .filter(|user| !user.is_empty())
+    }
+
+    /// Lets a container that runs see the volumes that it gets with new tasks.
+    fn link_new_volumes(&self, key: &ExecutorKey, effects: &mut Effects) {
+        let Some(executor) = self.executor(key) else {
+            return;
+        };
+        let new = &executor.allocated() - &executor.told;
+        let volumes = self.container_volumes(&new);
+        if volumes.is_empty() {
+            return;
+        }
+        let framework = &self.frameworks[&key.0].info;
+        let command = executor.info.command.clone().unwrap_or_default();
+        effects.push(Effect::LinkVolumes {
+            sandbox: executor.sandbox.clone(),
+            user: self.container_user(framework, &command),
+            volumes,
+        });
+    }
+
     /// Hands every queued task to a running executor, groups as a whole.
     pub(super) fn deliver(&mut self, key: &ExecutorKey, effects: &mut Effects) {
+        self.link_new_volumes(key, effects);
         let Some(executor) = self.executor_mut(key) else {
             return;
         };

@@ -1,5 +1,5 @@
-//! Core: the agent's machine; `driver`, `perform`, `handle`, `link`, `socket`, `fingerprint` and
-//! `sandboxes` are its shell.
+//! Core: the agent's machine; `driver`, `perform`, `handle`, `link`, `socket`, `fingerprint`,
+//! `sandboxes` and `volume_folders` are its shell.
 //!
 //! One [`Agent`] owns every executor, task and status update of one host. `step` takes what happened
 //! ([`Event`]) and appends what must be done ([`Effects`]).
@@ -13,11 +13,12 @@
 //! | `launch` `command_executor` `environment` | from RunTask to the executor's LAUNCH |
 //! | `executors` `kill` | subscription, calls, ends |
 //! | `status_updates` `update_stream` | from the executor to the scheduler and back |
+//! | `operation` `operations` `volumes` | reservations and volumes: applied, written down, reported |
 //! | `gc` `recovery` `invariants` | sandboxes' ends, restarts, what always holds |
 //! | `checkpoint/` | durable records, paths of `work_dir` |
 //! | `snapshot` `metrics` | what readers get |
 //! | `handle` `driver` `perform` | shell: the loop, what reaches it, its deeds |
-//! | `link` `socket` `fingerprint` `sandboxes` | shell: the master, built-in executors, the host |
+//! | `link` `socket` `fingerprint` `sandboxes` `volume_folders` | shell: the master, built-in executors, the host |
 
 /// True when a test has planted this bug into the core; always false without `testing`.
 #[cfg(feature = "testing")]
@@ -57,6 +58,8 @@ mod kill;
 mod launch;
 mod link;
 mod metrics;
+mod operation;
+mod operations;
 mod perform;
 mod recovery;
 mod registration;
@@ -67,6 +70,8 @@ mod status_updates;
 mod task;
 mod timer;
 mod update_stream;
+mod volume_folders;
+mod volumes;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
@@ -76,7 +81,7 @@ pub use self::core::Agent;
 pub use call::{CallRefused, ExecutorCall, ParsedCall, Subscription};
 pub use config::{AgentConfig, Timing};
 pub use container::{
-    ContainerConfig, ContainerEvent, ContainerKind, Containers, Ended, Limitation,
+    ContainerConfig, ContainerEvent, ContainerKind, ContainerVolume, Containers, Ended, Limitation,
 };
 pub use driver::{AgentError, AgentParts, Running, start};
 pub use effect::{Effect, Effects, Reply};
@@ -85,6 +90,7 @@ pub use executor::{Ending, Executor, ExecutorStatus, Held};
 pub use framework::{Framework, FrameworkStatus};
 pub use handle::Handle;
 pub use metrics::Counters;
+pub use operation::{Operation, OperationStage};
 pub use perform::Exit;
 pub use snapshot::Snapshot;
 pub use socket::SocketError;

@@ -20,6 +20,7 @@ use super::effect::{Effect, Effects, Reply};
 use super::event::Event;
 use super::link::Outgoing;
 use super::timer::TimerKey;
+use super::volume_folders;
 
 /// Why an agent's loop has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +116,38 @@ impl World {
             Effect::DestroyContainer { container_id } => self.containers.destroy(container_id),
             Effect::Checkpoint { token, record } => self.journal.write(token, *record),
             Effect::RemovePath { path } => self.remove(path),
+            Effect::MakeVolumes { operation, volumes } => {
+                let result = volumes.iter().try_for_each(volume_folders::make);
+                if let Err(error) = &result {
+                    tracing::warn!(%error, "cannot make a persistent volume");
+                }
+                if let Some(operation) = operation {
+                    let result = result.map_err(|error| error.to_string());
+                    consequences.push(Event::VolumesMade { operation, result });
+                }
+            }
+            Effect::RemoveVolumes { operation, volumes } => {
+                for (number, volume) in volumes.iter().enumerate() {
+                    let name = format!("{operation}-{number}");
+                    if let Err(error) = volume_folders::remove(volume, &name) {
+                        tracing::warn!(%error, "cannot remove a persistent volume");
+                    }
+                    empty_trash(volume.trash.clone());
+                }
+            }
+            Effect::EmptyTrash { trash } => empty_trash(trash),
+            Effect::LinkVolumes {
+                sandbox,
+                user,
+                volumes,
+            } => {
+                if let Err(error) =
+                    self.containers
+                        .link_volumes(&sandbox, user.as_deref(), &volumes)
+                {
+                    tracing::warn!(sandbox = %sandbox.display(), error, "no volumes for a task");
+                }
+            }
             Effect::MeasureDisk => self.measure(),
             Effect::SetTimer { key, at } => self.timers.set(key, at),
             Effect::CancelTimer { key } => {
@@ -157,6 +190,15 @@ impl World {
             drop(answers.send(Event::DiskUsage { permille }));
         });
     }
+}
+
+/// Deletes removed volumes in the background.
+fn empty_trash(trash: PathBuf) {
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = volume_folders::empty_trash(&trash) {
+            tracing::warn!(path = %trash.display(), %error, "cannot delete removed volumes");
+        }
+    });
 }
 
 /// Deletes the sandbox of one run, and the folders above it that are empty now.

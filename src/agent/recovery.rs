@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use imbl::OrdMap;
+
 use crate::base::{Now, Uuid};
 use crate::proto::v1;
 use crate::resources::Resources;
@@ -21,7 +23,7 @@ impl Agent {
     pub(super) fn recover(&mut self, mut checkpointed: Checkpointed, now: Now) {
         self.counters.recovery_errors = checkpointed.errors;
         checkpointed.restart();
-        let Some(earlier) = checkpointed.agent else {
+        let Some(earlier) = checkpointed.agent.take() else {
             return;
         };
         if !compatible(&earlier.info, &self.info) {
@@ -29,6 +31,7 @@ impl Agent {
                 "the agent's description has changed, it will register anew under another id"
             );
             self.first_record = Some(Record::AgentRemoved);
+            self.operations = OrdMap::new();
             return;
         }
         self.first_record = Some(Record::Restarted);

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::base::{ConnectionId, Now, Rng, TaskId};
 use crate::proto::{link, v1};
+use crate::resources::ReservationForm;
 
 use super::checkpoint::Record;
 use super::config::AgentConfig;
@@ -38,6 +39,7 @@ enum Link {
     Recording {
         connection: ConnectionId,
         reconciliations: Vec<link::ReconcileTasks>,
+        operations: Vec<link::MissingOperation>,
         backlog: VecDeque<link::from_master::Message>,
     },
     Up(ConnectionId),
@@ -65,6 +67,7 @@ struct Answer {
     epoch: u64,
     ping_timeout_secs: f64,
     reconciliations: Vec<link::ReconcileTasks>,
+    operations: Vec<link::MissingOperation>,
 }
 
 impl Registration {
@@ -172,7 +175,7 @@ impl Agent {
 
     fn registration_message(&self) -> link::from_agent::Message {
         let agent = (*self.info).clone();
-        let total = agent.resources.clone();
+        let total = self.total.to_proto(ReservationForm::Stack);
         let version = self.config.version.clone();
         if agent.id.is_none() {
             return link::from_agent::Message::Register(link::Register {
@@ -185,6 +188,7 @@ impl Agent {
             agent,
             total,
             version,
+            operations: self.operations_to_proto(),
             ..Default::default()
         };
         for framework in self.frameworks.values() {
@@ -223,6 +227,7 @@ impl Agent {
                     epoch: answer.epoch,
                     ping_timeout_secs: answer.total_ping_timeout_seconds,
                     reconciliations: Vec::new(),
+                    operations: Vec::new(),
                 },
                 effects,
             ),
@@ -234,6 +239,7 @@ impl Agent {
                     epoch: answer.epoch,
                     ping_timeout_secs: answer.total_ping_timeout_seconds,
                     reconciliations: answer.reconciliations,
+                    operations: answer.operations,
                 },
                 effects,
             ),
@@ -301,6 +307,7 @@ impl Agent {
         self.registration.link = Link::Recording {
             connection,
             reconciliations: answer.reconciliations,
+            operations: answer.operations,
             backlog: VecDeque::new(),
         };
         Arc::make_mut(&mut self.info).id = Some(answer.agent_id);
@@ -331,6 +338,7 @@ impl Agent {
         let Link::Recording {
             connection,
             reconciliations,
+            operations,
             backlog,
         } = std::mem::replace(&mut self.registration.link, Link::Down)
         else {
@@ -342,6 +350,10 @@ impl Agent {
             tracing::info!(agent_id = %id, "registered with the master");
         }
         self.resume_updates(now, effects);
+        self.resume_operations(now, effects);
+        for missing in operations {
+            self.operation_missing(missing, effects);
+        }
         for reconciliation in reconciliations {
             self.reconcile(now, reconciliation, effects);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
 
-use crate::base::{FrameworkId, Now, Timestamp};
+use crate::base::{FrameworkId, Now, Timestamp, Uuid};
 use crate::proto::v1;
 
 use crate::resources::Resources;
@@ -12,6 +12,7 @@ use crate::resources::Resources;
 use super::executor::Executor;
 use super::framework::Framework;
 use super::metrics::Counters;
+use super::operation::Operation;
 
 /// The agent at one moment.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub info: Arc<v1::AgentInfo>,
     /// Everything that the agent has to give.
     pub total: Resources,
+    /// Operations whose end the master has not acknowledged.
+    pub operations: OrdMap<Uuid, Arc<Operation>>,
     /// The master has admitted the agent and the link is up.
     pub registered: bool,
     /// The master that it is or was registered with.

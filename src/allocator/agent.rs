@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::attributes::Attributes;
 use crate::base::AgentId;
-use crate::resources::{Resource, Resources};
+use crate::resources::{Conversion, Resource, Resources};
 use crate::roles::Role;
 
 use super::bundle::Bundle;
@@ -39,6 +39,8 @@ pub(super) struct Agent {
     pub(super) holders: Vec<(u32, Bundle)>,
     /// True when the clients hold more than the total: it has shrunk.
     overcommitted: bool,
+    /// True when something of the total or of what clients hold is shared.
+    pub(super) shares: bool,
     pub(super) attributes: Attributes,
     pub(super) active: bool,
     /// What a framework must be capable of to be offered anything here.
@@ -61,6 +63,7 @@ impl Agent {
             available_amounts: Amounts::default(),
             holders: Vec::new(),
             overcommitted: false,
+            shares: false,
             attributes: Attributes::default(),
             active: true,
             required: Capabilities::default(),
@@ -124,13 +127,67 @@ impl Agent {
         changed
     }
 
-    /// Computes what is available from what is held.
+    /// Takes over another total of the same kind: operations have converted parts of it. To be
+    /// settled.
+    pub(super) fn set_total(&mut self, total: Resources, kinds: &mut Kinds) {
+        self.total_amounts = kinds.amounts(&total);
+        self.total = total;
+    }
+
+    /// Computes what is available from what is held. What is shared is available however many hold
+    /// it; a pass offers it once per visit.
     pub(super) fn settle(&mut self, kinds: &mut Kinds) {
         let allocated = self.allocated();
-        self.overcommitted = !self.total.contains(&allocated);
-        self.available = (&self.total - &allocated).into();
+        let mut all = self.total.iter().chain(&allocated);
+        self.shares = all.any(Resource::is_shared);
+        let (available, overcommitted) = self.left_of_total(&allocated);
+        self.overcommitted = overcommitted;
+        self.available = available.into();
         self.available_amounts = kinds.amounts(&self.available);
         self.describe();
+    }
+
+    /// max(0, total - allocated) with everything shared, and whether more is allocated than there is.
+    fn left_of_total(&self, allocated: &Resources) -> (Resources, bool) {
+        if !self.shares {
+            return (&self.total - allocated, !self.total.contains(allocated));
+        }
+        let (total, allocated) = (self.total.nonshared(), allocated.nonshared());
+        let mut available = &total - &allocated;
+        available.add_all(&self.total.shared());
+        (available, !total.contains(&allocated))
+    }
+
+    /// The part of `more` that counts anew when a client gets it, or that counts no longer when
+    /// `more` goes: all but what is shared and the client has otherwise too.
+    pub(super) fn counting(&self, client: u32, more: &Resources, goes: bool) -> Resources {
+        let Some(held) = self
+            .held_by(client)
+            .filter(|_| more.iter().any(Resource::is_shared))
+        else {
+            return more.clone();
+        };
+        let otherwise = |item: &Resource| {
+            let same = held
+                .iter()
+                .find(|have| (*have).clone().once() == item.clone().once());
+            same.is_some_and(|have| !goes || have.copies() > item.copies())
+        };
+        more.filter(|item| !item.is_shared() || !otherwise(item))
+    }
+
+    /// What a client has here becomes something else. To be settled.
+    pub(super) fn convert_held(&mut self, client: u32, conversion: &Conversion) {
+        let at = self.find_holder(client);
+        let held = at.ok().map(|at| &mut self.holders[at].1);
+        let after = held.as_deref().and_then(|held| held.convert(conversion));
+        let (Some(held), Some(after)) = (held, after) else {
+            panic!(
+                "{conversion:?} on agent {} converts what is held there",
+                self.id
+            );
+        };
+        *held = after.into();
     }
 
     /// Notes what matters of what is available.
@@ -144,12 +201,16 @@ impl Agent {
     }
 
     /// Hands everything available to a client, and says what and how much it was.
-    pub(super) fn grant_all(&mut self, client: u32) -> Amounts {
+    pub(super) fn grant_all(&mut self, client: u32, kinds: &mut Kinds) -> Amounts {
         let granted = std::mem::take(&mut self.available);
+        let mut amounts = std::mem::take(&mut self.available_amounts);
+        if self.shares {
+            amounts = kinds.amounts(&self.counting(client, &granted, false));
+        }
         self.hold(client, granted);
         self.has_reserved = false;
         self.special = Capabilities::default();
-        std::mem::take(&mut self.available_amounts)
+        amounts
     }
 
     /// Hands a part of what is available to a client, and says how much it was.
@@ -159,10 +220,13 @@ impl Agent {
             "agent {} has {granted:?} available",
             self.id
         );
-        let amounts = kinds.amounts(&granted);
+        let mut amounts = kinds.amounts(&granted);
         self.available.to_mut().subtract_all(&granted);
         self.available_amounts.subtract(&amounts);
         self.describe();
+        if self.shares {
+            amounts = kinds.amounts(&self.counting(client, &granted, false));
+        }
         self.hold(client, granted);
         amounts
     }
@@ -191,7 +255,7 @@ impl Agent {
             held.to_mut().subtract_all(&resources);
             resources.into()
         };
-        if self.overcommitted {
+        if self.overcommitted || self.shares {
             self.settle(kinds);
             return (back, all);
         }
@@ -210,17 +274,25 @@ impl Agent {
         self.active && !self.available.is_empty()
     }
 
-    /// Panics unless available = max(0, total - allocated).
+    /// Panics unless available = max(0, total - allocated), what is shared apart: it is available
+    /// unless it was offered in this pass.
     pub(super) fn check_invariants(&self, kinds: &mut Kinds) {
         let id = &self.id;
         let allocated = self.allocated();
-        let available = &self.total - &allocated;
-        assert_eq!(*self.available, available, "agent {id}: available");
-        assert_eq!(self.overcommitted, !self.total.contains(&allocated));
+        let (available, overcommitted) = self.left_of_total(&allocated);
+        let (shared, unshared) = (self.available.shared(), self.available.nonshared());
+        assert_eq!(unshared, available.nonshared(), "agent {id}: available");
         assert!(
-            self.available_amounts == kinds.amounts(&available),
+            available.contains(&shared),
+            "agent {id}: {shared} is shared"
+        );
+        assert_eq!(self.overcommitted, overcommitted);
+        assert!(
+            self.available_amounts == kinds.amounts(&self.available),
             "agent {id}: amounts"
         );
+        let mut all = self.total.iter().chain(&allocated);
+        assert_eq!(self.shares, all.any(Resource::is_shared), "agent {id}");
         assert!(self.holders.iter().all(|(_, held)| !held.is_empty()));
         assert!(self.holders.is_sorted_by(|(a, _), (b, _)| a < b));
         self.filters.check_invariants();

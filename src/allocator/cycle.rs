@@ -121,9 +121,16 @@ impl Allocator {
         if !self.candidates.is_dirty() {
             return None;
         }
+        let agents = self.candidates.take(&mut self.rng);
+        for slot in &agents {
+            // What is shared can be offered again in every pass.
+            if let Some(agent) = self.agents.get_mut(*slot).filter(|agent| agent.shares) {
+                agent.settle(&mut self.kinds);
+            }
+        }
         Some(Pass {
             stage: 0,
-            agents: self.candidates.take(&mut self.rng),
+            agents,
             next: 0,
             report: PassReport::starting(now),
         })
@@ -168,7 +175,7 @@ impl Allocator {
             });
             let amounts = match grant.part {
                 Some(part) => agent.grant(grant.client, part, around.kinds),
-                None => agent.grant_all(grant.client),
+                None => agent.grant_all(grant.client, around.kinds),
             };
             granted.push((grant.client, amounts));
             if agent.available.is_empty() {

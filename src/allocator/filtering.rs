@@ -108,8 +108,13 @@ impl Allocator {
             panic!("framework {framework} has nothing under role {role} to recover")
         });
         let part = resources.unallocated();
-        let amounts = self.kinds.amounts(&part);
         let agent_record = &mut self.agents[agent];
+        let amounts = if agent_record.shares {
+            let counting = agent_record.counting(number, &part, true);
+            self.kinds.amounts(&counting)
+        } else {
+            self.kinds.amounts(&part)
+        };
         let (back, all) = agent_record.recover(number, part, &amounts, &mut self.kinds);
         if self.is_listening(number) {
             if unused {

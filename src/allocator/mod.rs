@@ -20,6 +20,7 @@
 //! | `demand.rs`, `returns.rs` | who does not use what it is offered, and stands behind |
 //! | `agent.rs`, `framework.rs`, `filters.rs` | the records |
 //! | `report.rs`, `explain.rs`, `metrics.rs` | what passes did, and why they did no more |
+//! | `conversions.rs` | operations that reserve, unreserve, make and end volumes |
 //! | `bits.rs`, `slots.rs`, `bundle.rs` | dense sets and records, shared resources |
 
 mod agent;
@@ -27,6 +28,7 @@ mod bits;
 mod bundle;
 mod candidates;
 mod consider;
+mod conversions;
 mod core;
 mod cycle;
 mod demand;

@@ -229,7 +229,8 @@ impl Allocator {
         for (role, part) in resources.allocations() {
             let number = self.client(framework, &role);
             let part = part.unallocated();
-            let amounts = self.kinds.amounts(&part);
+            let counting = self.agents[agent].counting(number, &part, false);
+            let amounts = self.kinds.amounts(&counting);
             let client = &mut self.clients[number];
             client.holds_on.insert(agent);
             self.roles.charge(client.node, &amounts);

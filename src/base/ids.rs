@@ -95,6 +95,8 @@ text_ids! {
     ExecutorId;
     /// Drawn by the agent for each run of an executor.
     ContainerId;
+    /// Chosen by the framework for an operation that it wants to hear of.
+    OperationId;
 }
 
 /// One open connection of a peer (scheduler stream, agent link, executor stream), numbered by the

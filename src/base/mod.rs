@@ -8,8 +8,8 @@ mod size;
 
 pub use clock::{Instant, Now, Timestamp};
 pub use ids::{
-    AgentId, ConnectionId, ContainerId, ExecutorId, FrameworkId, IdError, OfferId, RequestId,
-    TaskId, Uuid,
+    AgentId, ConnectionId, ContainerId, ExecutorId, FrameworkId, IdError, OfferId, OperationId,
+    RequestId, TaskId, Uuid,
 };
 pub use rng::Rng;
 pub use size::{ByteSize, SizeError, format_duration, parse_duration};

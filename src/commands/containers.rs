@@ -1,13 +1,13 @@
 //! Brings agent, containerizer and fetcher together: each speaks of containers in words of its own.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::agent::{ContainerConfig, ContainerEvent, Containers};
+use crate::agent::{ContainerConfig, ContainerEvent, ContainerVolume, Containers};
 use crate::base::ContainerId;
 use crate::containerizer::fetch::{FetchFailed, FetchRequest, Fetcher, Fetching};
 use crate::containerizer::{self, Containerizer};
@@ -42,6 +42,15 @@ impl Containers for NativeContainers {
                 tracing::warn!(%container_id, "limits not changed: {}", chain(&error));
             }
         });
+    }
+
+    fn link_volumes(
+        &self,
+        sandbox: &Path,
+        user: Option<&str>,
+        volumes: &[ContainerVolume],
+    ) -> Result<(), String> {
+        self.0.link_volumes(sandbox, user, volumes)
     }
 
     fn destroy(&self, container_id: ContainerId) {

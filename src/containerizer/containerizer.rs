@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -17,7 +18,8 @@ use super::launcher::{SealedProgram, Spawner};
 use super::lifecycle::{Lifecycle, Observer, SharedIsolated, lock};
 use super::orphans;
 use super::plan::LauncherKind;
-use crate::agent::{ContainerConfig, Ended};
+use super::{user, volumes};
+use crate::agent::{ContainerConfig, ContainerVolume, Ended};
 use crate::base::ContainerId;
 use crate::proto::v1;
 use crate::resources::Resources;
@@ -226,6 +228,22 @@ impl Containerizer {
                 None => Ok(()),
             }
         }
+    }
+
+    /// Lets who lives in a sandbox see persistent volumes, which are to belong to `user`.
+    ///
+    /// # Errors
+    ///
+    /// In words, what could not be done.
+    pub fn link_volumes(
+        &self,
+        sandbox: &Path,
+        user: Option<&str>,
+        volumes: &[ContainerVolume],
+    ) -> Result<(), String> {
+        let user = user.map(user::look_up).transpose();
+        let user = user.map_err(|error| error.to_string())?.flatten();
+        volumes::link(sandbox, user.as_ref(), volumes).map_err(|error| error.to_string())
     }
 
     /// What a running container uses.

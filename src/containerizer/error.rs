@@ -8,6 +8,7 @@ use super::fetch::FetchFailed;
 use super::isolators::{IsolationError, IsolatorError};
 use super::sandbox::SandboxError;
 use super::user::UserError;
+use super::volumes::VolumeError;
 use crate::base::ContainerId;
 
 /// Why there is no containerizer; one line for the operator.
@@ -58,6 +59,8 @@ pub(super) enum LaunchError {
     User(#[from] UserError),
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
     #[error("isolator {name}: {cause}")]
     Isolator {
         name: &'static str,

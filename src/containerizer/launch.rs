@@ -14,7 +14,7 @@ use super::launcher::{Spawned, Spawner};
 use super::plan::{LaunchPlan, LauncherKind};
 use super::sandbox::{self, Output};
 use super::status::{self, ProcessRecord};
-use super::{planning, user};
+use super::{planning, user, volumes};
 use crate::agent::{ContainerConfig, ContainerKind};
 
 /// What all launches share.
@@ -56,6 +56,7 @@ impl Engine {
             _ => sandbox::create(&config.sandbox, plan.user.as_ref())?,
         };
         sandbox::link_latest(&config.sandbox)?;
+        volumes::link(&config.sandbox, plan.user.as_ref(), &config.volumes)?;
         // The record of the container comes before what it would be needed for.
         if let Err(cause) = DirBuilder::new().mode(0o700).create(&runtime) {
             return Err(LaunchError::Runtime {

@@ -34,6 +34,7 @@ mod sandbox;
 pub mod status;
 mod supervised;
 mod user;
+mod volumes;
 
 pub use config::{ContainerizerConfig, LauncherChoice};
 pub use containerizer::{ContainerEvent, Containerizer};

@@ -17,7 +17,7 @@ use super::error::LaunchError;
 use super::isolators::{TMP_MODE, planned_limits};
 use super::plan::{LaunchPlan, PlannedMount};
 use super::sandbox::{self, Output, SHARED_MODE};
-use super::{planning, user};
+use super::{planning, user, volumes};
 use crate::base::ContainerId;
 use crate::proto::v1;
 
@@ -148,6 +148,9 @@ fn make(
         shared(&path).map_err(|cause| runtime(&path, cause))?;
     }
     let output = sandbox::create(&plan.sandbox, plan.user.as_ref())?;
+    let user = plan.user.as_ref();
+    volumes::link_nested(&executor.sandbox, &plan.sandbox, user, &task.resources)
+        .map_err(LaunchError::from)?;
     link(executor, task, plan);
     if plan.namespaces.mount {
         let tmp = plan.sandbox.join("tmp");

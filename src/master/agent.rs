@@ -11,10 +11,14 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
-use crate::base::{AgentId, ConnectionId, ExecutorId, FrameworkId, OfferId, TaskId, Timestamp};
+use crate::base::{
+    AgentId, ConnectionId, ExecutorId, FrameworkId, OfferId, TaskId, Timestamp, Uuid,
+};
 use crate::proto::v1;
 use crate::proto::v1::agent_info::capability::Type as Capability;
 use crate::resources::Resources;
+
+use super::operation::Operation;
 
 /// Where a registered agent stands. Agents that wait for their admission are not agents yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +103,8 @@ pub struct Agent {
     pub tasks: OrdSet<TaskKey>,
     /// Executors on it, but for the built-in ones.
     pub executors: OrdMap<ExecutorKey, Executor>,
+    /// Operations on its resources whose end is not acknowledged.
+    pub operations: OrdMap<Uuid, Arc<Operation>>,
     /// Outstanding offers of its resources.
     pub offers: OrdSet<OfferId>,
     /// Kills that arrived while the link was down.

@@ -1,7 +1,8 @@
 //! What schedulers and operators ask of a master, after the wire and before any decision.
 
-use crate::base::{FrameworkId, TaskId};
+use crate::base::{AgentId, FrameworkId, TaskId};
 use crate::proto::v1;
+use crate::proto::v1::offer::operation::Type as Operation;
 use crate::proto::v1::scheduler::call as wire;
 
 use super::snapshot::Snapshot;
@@ -38,6 +39,10 @@ pub enum SchedulerCall {
     Message(wire::Message),
     /// Wishes for resources; accepted and ignored.
     Request,
+    /// The end of an operation was taken note of.
+    AcknowledgeOperation(wire::AcknowledgeOperationStatus),
+    /// Ask for the state of operations.
+    ReconcileOperations(wire::ReconcileOperations),
     /// Change the framework's description.
     UpdateFramework(Box<wire::UpdateFramework>),
 }
@@ -58,6 +63,8 @@ impl SchedulerCall {
             Self::Reconcile(_) => "RECONCILE",
             Self::Message(_) => "MESSAGE",
             Self::Request => "REQUEST",
+            Self::AcknowledgeOperation(_) => "ACKNOWLEDGE_OPERATION_STATUS",
+            Self::ReconcileOperations(_) => "RECONCILE_OPERATIONS",
             Self::UpdateFramework(_) => "UPDATE_FRAMEWORK",
         }
     }
@@ -80,6 +87,13 @@ pub enum OperatorCall {
         /// In place of the task's own policy.
         kill_policy: Option<v1::KillPolicy>,
     },
+    /// Convert resources of an agent: reserve, unreserve, make, end or resize volumes.
+    Operate {
+        /// The agent.
+        agent_id: AgentId,
+        /// What is to be done, without id.
+        operation: Box<v1::offer::Operation>,
+    },
 }
 
 impl OperatorCall {
@@ -89,6 +103,15 @@ impl OperatorCall {
         match self {
             Self::Teardown { .. } => "TEARDOWN",
             Self::KillTask { .. } => "KILL_TASK",
+            Self::Operate { operation, .. } => match operation.r#type() {
+                Operation::Reserve => "RESERVE_RESOURCES",
+                Operation::Unreserve => "UNRESERVE_RESOURCES",
+                Operation::Create => "CREATE_VOLUMES",
+                Operation::Destroy => "DESTROY_VOLUMES",
+                Operation::GrowVolume => "GROW_VOLUME",
+                Operation::ShrinkVolume => "SHRINK_VOLUME",
+                _ => "OPERATE",
+            },
         }
     }
 }

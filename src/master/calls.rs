@@ -64,6 +64,14 @@ impl Master {
                 self.allocator
                     .demand_changed(framework_id, &BTreeSet::new());
             }
+            SchedulerCall::AcknowledgeOperation(call) => {
+                metrics.messages_operation_status_update_acknowledgement += 1;
+                self.acknowledge_operation(step, framework_id, &call)?;
+            }
+            SchedulerCall::ReconcileOperations(call) => {
+                metrics.messages_reconcile_operations += 1;
+                self.reconcile_operations(step, framework_id, &call);
+            }
             SchedulerCall::UpdateFramework(update) => {
                 return self.update_framework(step, framework_id, &update);
             }

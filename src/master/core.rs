@@ -7,7 +7,8 @@ use imbl::OrdMap;
 
 use crate::allocator::Allocator;
 use crate::base::{
-    AgentId, ConnectionId, FrameworkId, Instant, Now, OfferId, RequestId, Timestamp,
+    AgentId, ConnectionId, FrameworkId, Instant, Now, OfferId, OperationId, RequestId, Rng,
+    Timestamp, Uuid,
 };
 use crate::proto::v1;
 use crate::registry::{Operation, Registry};
@@ -46,6 +47,9 @@ pub struct Master {
     pub(super) frameworks: OrdMap<FrameworkId, Arc<Framework>>,
     pub(super) completed: History<FrameworkId, Framework>,
     pub(super) offers: OrdMap<OfferId, Arc<Offer>>,
+    /// Where the operations are that frameworks have named.
+    pub(super) operation_ids: BTreeMap<(FrameworkId, OperationId), (AgentId, Uuid)>,
+    pub(super) operation_rng: Rng,
     pub(super) schedulers: BTreeMap<ConnectionId, FrameworkId>,
     pub(super) links: BTreeMap<ConnectionId, Link>,
     pub(super) pending: BTreeMap<Token, Pending>,
@@ -100,6 +104,9 @@ impl Master {
             frameworks: OrdMap::new(),
             completed: History::new(config.completed_frameworks_max),
             offers: OrdMap::new(),
+            operation_ids: BTreeMap::new(),
+            // The uuid is another one at every start: no two masters name operations alike.
+            operation_rng: Rng::seeded(0, &format!("operations of {}", config.uuid)),
             schedulers: BTreeMap::new(),
             links: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -178,13 +185,20 @@ impl Master {
                 tracing::info!(%framework_id, "failover timeout passed");
                 self.remove_framework(step, framework_id);
             }
+            TimerKey::OrphanOperations(agent_id) => self.adopt_orphans(step, agent_id),
             TimerKey::OfferExpired(offer_id) => self.rescind(step, offer_id),
         }
     }
 
     fn operator_call(&mut self, step: &mut Step<'_>, call: &OperatorCall) -> Result<(), CallError> {
-        let (OperatorCall::Teardown { framework_id } | OperatorCall::KillTask { framework_id, .. }) =
-            call;
+        let framework_id = match call {
+            OperatorCall::Operate {
+                agent_id,
+                operation,
+            } => return self.operate(step, agent_id, operation),
+            OperatorCall::Teardown { framework_id }
+            | OperatorCall::KillTask { framework_id, .. } => framework_id,
+        };
         if !self.frameworks.contains_key(framework_id) {
             return Err(CallError::not_found(
                 if self.completed.contains(framework_id) {
@@ -195,6 +209,7 @@ impl Master {
             ));
         }
         match call {
+            OperatorCall::Operate { .. } => {}
             OperatorCall::Teardown { .. } => self.remove_framework(step, framework_id),
             OperatorCall::KillTask {
                 task_id,

@@ -76,6 +76,18 @@ impl Step<'_> {
         self.tell(connection, event::Type::Update, event);
     }
 
+    pub(super) fn send_operation_update(
+        &mut self,
+        connection: ConnectionId,
+        status: v1::OperationStatus,
+    ) {
+        let event = Event {
+            update_operation_status: Some(event::UpdateOperationStatus { status }),
+            ..Event::default()
+        };
+        self.tell(connection, event::Type::UpdateOperationStatus, event);
+    }
+
     pub(super) fn send_message(
         &mut self,
         connection: ConnectionId,

@@ -38,6 +38,15 @@ impl Master {
             assert!(!offer.resources.is_empty(), "offer {id} is empty");
             assert_eq!(offer.resources.allocated_role(), Some(&offer.role));
         }
+        for ((framework_id, id), (agent_id, uuid)) in &self.operation_ids {
+            let record = &self.agents[agent_id].operations[uuid];
+            assert_eq!(
+                record.framework_id.as_ref(),
+                Some(framework_id),
+                "operation {id}"
+            );
+            assert_eq!(record.id().as_ref(), Some(id), "operation {id}");
+        }
         self.check_connections();
         for key in &self.timers {
             let alive = match key {
@@ -52,6 +61,7 @@ impl Master {
                     .frameworks
                     .get(id)
                     .is_some_and(|framework| !framework.is_connected()),
+                TimerKey::OrphanOperations(id) => self.agents.contains_key(id),
                 TimerKey::OfferExpired(id) => self.offers.contains_key(id),
             };
             assert!(alive, "timer {key:?} refers to nothing");
@@ -70,6 +80,11 @@ impl Master {
             self.allocator.allocations(id),
             held,
             "agent {id}: the allocator's allocated (left) and offers, tasks and executors (right)"
+        );
+        assert_eq!(
+            self.allocator.total(id),
+            Some(&agent.total),
+            "agent {id}: the allocator's total and the master's"
         );
         for (framework_id, task_id) in &agent.tasks {
             let task = &self.frameworks[framework_id].tasks[task_id];

@@ -239,6 +239,7 @@ impl Master {
             return;
         };
         let (tasks, executors) = (agent.tasks.clone(), agent.executors.clone());
+        self.lose_operations(step, agent_id, departure);
         for (framework_id, task_id) in tasks {
             self.lose_task(step, agent_id, &framework_id, &task_id, departure);
         }

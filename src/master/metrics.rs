@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use imbl::OrdMap;
 
 use crate::proto::v1;
-use crate::proto::v1::TaskState;
 use crate::proto::v1::task_status::{Reason, Source};
+use crate::proto::v1::{OperationState, TaskState};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $field:ident => $name:literal,)*) => {
@@ -55,6 +55,34 @@ counters! {
     messages_reconcile_tasks => "master/messages_reconcile_tasks",
     /// MESSAGE calls.
     messages_framework_to_executor => "master/messages_framework_to_executor",
+    /// ACKNOWLEDGE_OPERATION_STATUS calls.
+    messages_operation_status_update_acknowledgement => "master/messages_operation_status_update_acknowledgement",
+    /// RECONCILE_OPERATIONS calls.
+    messages_reconcile_operations => "master/messages_reconcile_operations",
+    /// Ends of operations that agents told.
+    messages_operation_status_update => "master/messages_operation_status_update",
+    /// Ends of operations that the master knew of.
+    valid_operation_status_updates => "master/valid_operation_status_updates",
+    /// Ends of operations that were over.
+    invalid_operation_status_updates => "master/invalid_operation_status_updates",
+    /// Acknowledgements of operations that reached an agent's link.
+    valid_operation_status_update_acknowledgements => "master/valid_operation_status_update_acknowledgements",
+    /// Acknowledgements of operations that fit nothing, or while the agent is away.
+    invalid_operation_status_update_acknowledgements => "master/invalid_operation_status_update_acknowledgements",
+    /// Operations that were applied.
+    operations => "master/operations/total",
+    /// Operations that agents have carried out.
+    operations_finished => "master/operations/finished",
+    /// Operations that failed on their agents.
+    operations_failed => "master/operations/failed",
+    /// Operations that the master refused.
+    operations_error => "master/operations/error",
+    /// Operations that never reached their agents.
+    operations_dropped => "master/operations/dropped",
+    /// Operations whose agents are unreachable.
+    operations_unreachable => "master/operations/unreachable",
+    /// Operations whose agents were removed.
+    operations_gone_by_operator => "master/operations/gone_by_operator",
     /// Messages from executors.
     messages_executor_to_framework => "master/messages_executor_to_framework",
     /// Registrations of agents without id.
@@ -132,6 +160,22 @@ counters! {
 }
 
 impl Metrics {
+    /// Counts that an operation has come to an end, or is out of reach.
+    pub fn count_operation(&mut self, state: OperationState) {
+        match state {
+            OperationState::OperationFinished => self.operations_finished += 1,
+            OperationState::OperationFailed => self.operations_failed += 1,
+            OperationState::OperationError => self.operations_error += 1,
+            OperationState::OperationDropped => self.operations_dropped += 1,
+            OperationState::OperationUnreachable => self.operations_unreachable += 1,
+            OperationState::OperationGoneByOperator => self.operations_gone_by_operator += 1,
+            OperationState::OperationUnsupported
+            | OperationState::OperationPending
+            | OperationState::OperationRecovering
+            | OperationState::OperationUnknown => {}
+        }
+    }
+
     /// Counts a task's end (or its becoming unreachable, which only the reasons count).
     pub fn count_task(&mut self, state: TaskState, status: &v1::TaskStatus) {
         let counter = match state {

@@ -10,6 +10,7 @@
 //! | records | [`agent`], [`framework`], [`task`], [`offer`], [`history`] |
 //! | the machine | `core` routes; `calls`, `pending`, `records`, `invariants` |
 //! | schedulers | `subscribe`, `teardown`, `offers`, `accept`, `kill`, `reconcile`, `messages`, `events` |
+//! | operations on resources | [`operation`], `operations`, `operator_operations` |
 //! | agents | `register`, `reregister`, `liveness`, `task_updates` |
 //! | readers | [`snapshot`], [`metrics`], `views` |
 //! | the shell | [`driver`] |
@@ -48,6 +49,9 @@ mod messages;
 pub mod metrics;
 pub mod offer;
 mod offers;
+pub mod operation;
+mod operations;
+mod operator_operations;
 mod pending;
 mod perform;
 mod reconcile;

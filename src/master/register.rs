@@ -90,6 +90,7 @@ impl Master {
             }
             FromAgent::Pong(message) => self.pong(agent_id, &message),
             FromAgent::ResourcesChanged(message) => self.total_changed(step, agent_id, &message),
+            FromAgent::OperationUpdate(message) => self.operation_update(step, agent_id, message),
             FromAgent::Register(_) | FromAgent::Reregister(_) => {}
         }
     }
@@ -100,7 +101,7 @@ impl Master {
         step: &mut Step<'_>,
         connection: ConnectionId,
         stage: LinkStage,
-        mut message: link::Register,
+        message: link::Register,
     ) {
         self.metrics.messages_register_slave += 1;
         match stage {
@@ -112,8 +113,7 @@ impl Master {
             }
         }
         let hostname = message.agent.hostname.clone();
-        take_total(&mut message.agent, &mut message.total);
-        if let Err(error) = check(&message.agent) {
+        if let Err(error) = check(&message.agent, &message.total) {
             tracing::warn!(hostname, %error, "registration of an agent refused");
             self.close_link(step, connection);
             return;
@@ -169,7 +169,7 @@ impl Master {
             self.persist(step, operation, Pending::Forget { agent_id });
             return;
         }
-        let Ok(valid) = check(&message.agent) else {
+        let Ok(valid) = check(&message.agent, &message.total) else {
             return;
         };
         self.metrics.slave_registrations += 1;
@@ -211,6 +211,7 @@ impl Master {
             reregistered: None,
             tasks: OrdSet::new(),
             executors: OrdMap::new(),
+            operations: OrdMap::new(),
             offers: OrdSet::new(),
             kills: BTreeMap::new(),
             ping: 0,
@@ -338,12 +339,5 @@ impl Master {
         }
         used.retain(|_, held| !held.is_empty());
         used
-    }
-}
-
-/// Moves the link's list of resources into the description, where checks and views look for it.
-pub(super) fn take_total(info: &mut v1::AgentInfo, total: &mut Vec<v1::Resource>) {
-    if !total.is_empty() {
-        info.resources = std::mem::take(total);
     }
 }

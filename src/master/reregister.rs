@@ -20,7 +20,7 @@ use super::effect::Effect;
 use super::events::master_status;
 use super::kill::kill_message;
 use super::pending::{Pending, with_id};
-use super::register::{LinkStage, take_total};
+use super::register::LinkStage;
 use super::task::Task;
 use super::timer::TimerKey;
 
@@ -42,15 +42,14 @@ impl Master {
         step: &mut Step<'_>,
         connection: ConnectionId,
         stage: &LinkStage,
-        mut message: link::Reregister,
+        message: link::Reregister,
     ) {
         self.metrics.messages_reregister_slave += 1;
         if *stage == LinkStage::Registering {
             return;
         }
         let hostname = message.agent.hostname.clone();
-        take_total(&mut message.agent, &mut message.total);
-        let agent_id = match check(&message.agent) {
+        let agent_id = match check(&message.agent, &message.total) {
             Ok(ValidAgent { id: Some(id), .. }) => id,
             Ok(_) => {
                 tracing::warn!(hostname, "an agent registers again without an id, refused");
@@ -129,7 +128,7 @@ impl Master {
             self.returned_and_gone(step, agent_id, &message.agent);
             return;
         }
-        let Ok(valid) = check(&message.agent) else {
+        let Ok(valid) = check(&message.agent, &message.total) else {
             return;
         };
         self.metrics.slave_reregistrations += 1;
@@ -220,6 +219,7 @@ impl Master {
         if !planted!(self, ForgetTaskOnReregister) {
             self.adopt_tasks(step, agent_id, message.tasks, stayed, &mut adopted);
         }
+        let operations = self.adopt_operations(step, agent_id, message.operations);
         let Some(agent) = self.agents.get(agent_id) else {
             return;
         };
@@ -231,6 +231,7 @@ impl Master {
             epoch: self.config.epoch,
             total_ping_timeout_seconds: self.ping_timeout().as_secs_f64(),
             reconciliations: adopted.missing,
+            operations,
         });
         step.push(Effect::ToAgent {
             connection,

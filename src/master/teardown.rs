@@ -33,6 +33,7 @@ impl Master {
         self.discard_offers_of(step, framework_id);
         self.end_tasks_of_removed(step, framework_id);
         self.forget_executors_of(framework_id);
+        self.end_operations_of(step, framework_id);
         self.cancel_timer(step, TimerKey::Failover(framework_id.clone()));
         self.allocator.remove_framework(framework_id);
         let Some(mut framework) = self.frameworks.remove(framework_id) else {

@@ -13,6 +13,8 @@ pub enum TimerKey {
     Reregistration(AgentId),
     /// The end of a disconnected framework's `failover_timeout`.
     Failover(FrameworkId),
+    /// The end of the time in which unknown frameworks can come back for operations on an agent.
+    OrphanOperations(AgentId),
     /// The end of an offer's life (`--offer_timeout`).
     OfferExpired(OfferId),
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::v1;
 use crate::base::{
-    AgentId, ContainerId, ExecutorId, FrameworkId, IdError, OfferId, TaskId, Timestamp, Uuid,
+    AgentId, ContainerId, ExecutorId, FrameworkId, IdError, OfferId, OperationId, TaskId,
+    Timestamp, Uuid,
 };
 
 macro_rules! ids {
@@ -48,7 +49,7 @@ macro_rules! texts {
     )*};
 }
 
-ids!(FrameworkId AgentId OfferId TaskId ExecutorId);
+ids!(FrameworkId AgentId OfferId TaskId ExecutorId OperationId);
 texts!(FrameworkId AgentId OfferId TaskId ExecutorId OperationId ResourceProviderId);
 
 impl From<&str> for v1::ContainerId {

@@ -2,6 +2,7 @@
 //! reservations, text forms.
 
 mod bag;
+mod conversion;
 mod disk;
 mod json;
 mod name;
@@ -22,6 +23,7 @@ mod wire;
 mod laws;
 
 pub use bag::Resources;
+pub use conversion::Conversion;
 pub use disk::{Disk, DiskSource, Persistence, SourceKind, Volume};
 pub use name::ResourceName;
 pub use parse::parse;

@@ -358,6 +358,44 @@ impl Resource {
         self
     }
 
+    /// The same disk without the volume on it: not persistent, not shared. Where it comes from stays.
+    #[must_use]
+    pub fn without_volume(mut self) -> Self {
+        self.copies = 1;
+        self.edit(|traits| {
+            traits.shared = false;
+            if let Some(disk) = &mut traits.disk {
+                (disk.persistence, disk.volume) = (None, None);
+            }
+            drop(traits.disk.take_if(|disk| *disk == Disk::default()));
+        });
+        self
+    }
+
+    /// The same resource as the agent's flags speak of it: without volume and dynamic reservations.
+    #[must_use]
+    pub fn as_configured(self) -> Self {
+        let mut plain = self.without_volume();
+        plain.edit(|traits| {
+            let fixed = |level: &Reservation| level.kind == ReservationKind::Static;
+            traits.reservations.retain(fixed);
+        });
+        plain
+    }
+
+    /// True when operations have made it what it is: reserved dynamically, or a persistent volume.
+    #[must_use]
+    pub fn is_converted(&self) -> bool {
+        self.is_dynamically_reserved() || self.is_persistent_volume()
+    }
+
+    /// The same resource, held by one.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.copies = 1;
+        self
+    }
+
     /// The same resource with this disk information; one that says nothing is as none.
     pub fn with_disk(mut self, disk: Option<Disk>) -> Result<Self, ResourceError> {
         self.edit(|traits| traits.disk = disk);

@@ -27,6 +27,8 @@ pub enum Bug {
     AckExecutorBeforeCheckpoint,
     /// Agent: launches a task again when its RunTask comes twice.
     LaunchDuplicateRunTask,
+    /// Agent: says that an operation is done before it is written down.
+    ConfirmOperationBeforeCheckpoint,
     /// Agent: loses terminal updates.
     DropTerminalUpdate,
     /// Agent: never repeats an update that was not acknowledged.

@@ -20,12 +20,13 @@ pub struct ValidAgent {
     checked: Checked,
 }
 
-/// Checks a description.
+/// Checks a description. `total` is all that the agent has, with what operations have made of it;
+/// none for an agent that says so in the description only.
 ///
 /// # Errors
 ///
 /// The first problem found.
-pub fn check(info: &v1::AgentInfo) -> Result<ValidAgent, Invalid> {
+pub fn check(info: &v1::AgentInfo, total: &[v1::Resource]) -> Result<ValidAgent, Invalid> {
     let id = info.id.as_ref().map(AgentId::try_from).transpose();
     let id = id.map_err(|error| Invalid::new("agent_info.id", error))?;
     if info.hostname.is_empty() {
@@ -37,8 +38,13 @@ pub fn check(info: &v1::AgentInfo) -> Result<ValidAgent, Invalid> {
             Reason::NotAPort(info.port().into()),
         ));
     }
-    let total = Resources::from_proto(&info.resources)
-        .map_err(|error| Invalid::new("agent_info.resources", error))?;
+    let said = if total.is_empty() {
+        &info.resources
+    } else {
+        total
+    };
+    let total =
+        Resources::from_proto(said).map_err(|error| Invalid::new("agent_info.resources", error))?;
     if total.iter().any(|item| item.allocated_role().is_some()) {
         return Err(Invalid::new(
             "agent_info.resources.allocation_info",

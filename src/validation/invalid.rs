@@ -157,6 +157,20 @@ pub enum Reason {
     /// The parts of a message do not fit each other.
     #[error("{0}")]
     Conflict(&'static str),
+    /// A persistence id that is taken.
+    #[error("a volume '{id}' of role '{role}' exists on the agent already; use another id")]
+    VolumeExists {
+        /// The persistence id.
+        id: String,
+        /// The role that its disk is reserved to.
+        role: Role,
+    },
+    /// A volume that the agent does not have.
+    #[error("the agent has no volume '{0}' of this description")]
+    NoVolume(String),
+    /// A volume that tasks hold.
+    #[error("volume '{0}' is in use; end its tasks first")]
+    VolumeInUse(String),
     /// An offer that is gone, or was never there.
     #[error("offer '{0}' is no longer valid")]
     OfferGone(String),

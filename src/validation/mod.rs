@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod framework;
 pub mod offer;
+pub mod operation;
 pub mod task;
 pub mod task_group;
 

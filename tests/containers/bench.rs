@@ -109,6 +109,7 @@ impl Bench {
             resources: mesosd::resources::parse("cpus:1;mem:64", &mesosd::roles::Role::default())
                 .unwrap(),
             limits: BTreeMap::new(),
+            volumes: Vec::new(),
             container: None,
             shutdown_grace: Duration::from_secs(5),
             checkpoint: false,

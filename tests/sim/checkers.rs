@@ -6,6 +6,8 @@ use mesosd::base::{FrameworkId, TaskId};
 use mesosd::proto::v1;
 use mesosd::proto::v1::TaskState;
 
+use crate::operations::reserved_role;
+
 type Key = (FrameworkId, TaskId);
 
 /// What is known of one task from outside.
@@ -67,7 +69,8 @@ impl Checkers {
         fate.reported.push(status.uuid.clone().unwrap_or_default());
     }
 
-    /// The master sends something to a framework: an offer id is never used twice.
+    /// The master sends something to a framework: an offer id is never used twice, and
+    /// what is reserved goes to its role.
     pub(crate) fn sent_to_scheduler(&mut self, event: &v1::scheduler::Event) {
         for offer in event.offers.iter().flat_map(|offers| &offers.offers) {
             assert!(
@@ -75,6 +78,18 @@ impl Checkers {
                 "offer id {} is used twice",
                 offer.id.value
             );
+            let to = offer
+                .allocation_info
+                .as_ref()
+                .and_then(|info| info.role.as_deref());
+            for resource in &offer.resources {
+                let reserved = reserved_role(resource);
+                assert!(
+                    reserved.is_none() || reserved == to,
+                    "offer {} to role {to:?} holds {resource:?}",
+                    offer.id.value
+                );
+            }
         }
     }
 

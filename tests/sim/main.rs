@@ -12,6 +12,7 @@
 
 mod checkers;
 mod containers;
+mod operations;
 mod options;
 mod scheduler;
 mod world;
@@ -110,6 +111,7 @@ fn seeds() {
         "failed checkpoint",
         "lost call",
         "master crash",
+        "operation",
         "task start",
     ] {
         assert!(counts.contains_key(what), "no history had a '{what}'");
@@ -146,6 +148,7 @@ const BUGS: &[Bug] = &[
     Bug::UpdateSentOutOfOrder,
     Bug::AckExecutorBeforeCheckpoint,
     Bug::LaunchDuplicateRunTask,
+    Bug::ConfirmOperationBeforeCheckpoint,
     Bug::DropTerminalUpdate,
     Bug::ForgetRetry,
 ];

@@ -10,6 +10,8 @@ use mesosd::proto::v1;
 use mesosd::proto::v1::TaskState;
 use mesosd::proto::v1::scheduler::{self, call as wire};
 
+use crate::operations::is_reserved;
+
 /// How a framework behaves.
 #[derive(Clone, Debug)]
 pub(crate) struct Habits {
@@ -25,6 +27,8 @@ pub(crate) struct Habits {
     pub(crate) moody: u64,
     /// Launches groups under a custom executor instead of plain tasks.
     pub(crate) custom_executor: bool,
+    /// Chance in 100 that an offer is used to reserve, unreserve, make or end volumes.
+    pub(crate) converts: u64,
     /// The PARTITION_AWARE capability.
     pub(crate) partition_aware: bool,
     /// FrameworkInfo.checkpoint.
@@ -54,11 +58,13 @@ pub(crate) struct Scheduler {
     pub(crate) epoch: u32,
     pub(crate) offers: BTreeMap<String, v1::Offer>,
     pub(crate) tasks: BTreeMap<TaskId, TaskView>,
+    /// Named operations whose end was not heard.
+    pub(crate) operations: BTreeMap<String, v1::AgentId>,
     /// No more launches: the history is ending.
     pub(crate) winding_down: bool,
     suppressed: bool,
-    launched: u64,
-    rng: Rng,
+    pub(crate) launched: u64,
+    pub(crate) rng: Rng,
     /// Tasks that the model launched in a call that was sent, ever.
     pub(crate) launched_ids: BTreeSet<TaskId>,
 }
@@ -71,7 +77,7 @@ pub(crate) enum Deed {
     Resubscribe,
 }
 
-fn scalar(name: &str, value: f64, role: &str) -> v1::Resource {
+pub(crate) fn scalar(name: &str, value: f64, role: &str) -> v1::Resource {
     v1::Resource {
         name: name.into(),
         r#type: v1::value::Type::Scalar as i32,
@@ -86,7 +92,7 @@ fn scalar(name: &str, value: f64, role: &str) -> v1::Resource {
 fn amount(resources: &[v1::Resource], name: &str) -> f64 {
     resources
         .iter()
-        .filter(|resource| resource.name == name)
+        .filter(|resource| resource.name == name && !is_reserved(resource))
         .filter_map(|resource| resource.scalar.as_ref())
         .map(|scalar| scalar.value)
         .sum()
@@ -102,6 +108,7 @@ impl Scheduler {
             kills: rng.below(12),
             moody: rng.below(10),
             custom_executor: rng.chance(1, 3),
+            converts: rng.below(40),
             partition_aware: rng.chance(1, 2),
             checkpoint: rng.chance(1, 2),
             failover_timeout: if rng.chance(1, 4) { 0.0 } else { 3600.0 },
@@ -114,6 +121,7 @@ impl Scheduler {
             epoch: 0,
             offers: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            operations: BTreeMap::new(),
             winding_down: false,
             suppressed: false,
             launched: 0,
@@ -167,9 +175,10 @@ impl Scheduler {
         self.id = None;
         self.suppressed = false;
         self.tasks.clear();
+        self.operations.clear();
     }
 
-    fn pause(&mut self, max: Duration) -> Duration {
+    pub(crate) fn pause(&mut self, max: Duration) -> Duration {
         self.rng.up_to(max)
     }
 
@@ -193,6 +202,9 @@ impl Scheduler {
                 let id = &event.rescind.as_ref().unwrap().offer_id.value;
                 self.offers.remove(id);
                 Vec::new()
+            }
+            Type::UpdateOperationStatus => {
+                self.operation_ended(&event.update_operation_status.as_ref().unwrap().status)
             }
             Type::Update => self.update(&event.update.as_ref().unwrap().status),
             Type::Error => {
@@ -224,7 +236,10 @@ impl Scheduler {
     fn consider(&mut self, offer: v1::Offer) -> Vec<Deed> {
         let wanted = self.habits.parallel.saturating_sub(self.live().count());
         let pause = self.pause(Duration::from_millis(500));
-        let call = if wanted > 0 && !self.winding_down && !self.rng.chance(self.habits.picky, 100) {
+        let converts = !self.winding_down && self.rng.chance(self.habits.converts, 100);
+        let call = if converts {
+            self.convert(&offer)
+        } else if wanted > 0 && !self.winding_down && !self.rng.chance(self.habits.picky, 100) {
             self.accept(&offer, wanted)
         } else {
             let refuse_seconds = match self.rng.below(4) {
@@ -406,6 +421,7 @@ impl Scheduler {
         }
         if self.rng.chance(1, 40) {
             deeds.push(Deed::Call(Duration::ZERO, self.reconcile()));
+            deeds.push(Deed::Call(Duration::ZERO, self.reconcile_operations()));
         }
         if self.rng.chance(1, 60) {
             // Implicit reconciliation.

@@ -22,6 +22,11 @@ pub struct Checkpointed {
     pub tasks: BTreeMap<(FrameworkId, TaskId), CheckpointedTask>,
     /// Updates that are not acknowledged, oldest first.
     pub updates: BTreeMap<(FrameworkId, TaskId), CheckpointedUpdates>,
+    /// All dynamic reservations and persistent volumes. They belong to the host, not to the agent's
+    /// id: they stay when that goes.
+    pub converted: Vec<v1::Resource>,
+    /// Operations whose end the master has not acknowledged.
+    pub operations: BTreeMap<Uuid, Arc<v1::Operation>>,
     /// Records or parts of them that could not be read.
     pub errors: u64,
 }
@@ -83,7 +88,13 @@ impl Checkpointed {
                     epoch: *epoch,
                 });
             }
-            Record::AgentRemoved => *self = Self::default(),
+            Record::AgentRemoved => {
+                let converted = std::mem::take(&mut self.converted);
+                *self = Self {
+                    converted,
+                    ..Self::default()
+                };
+            }
             Record::Restarted => self.restart(),
             Record::Framework { info } => {
                 if let Some(id) = &info.id {
@@ -154,6 +165,18 @@ impl Checkpointed {
                 task_id,
                 uuid,
             } => self.acknowledge(framework_id, task_id, *uuid),
+            Record::Operation {
+                operation,
+                converted,
+            } => {
+                self.converted.clone_from(converted);
+                if let Some(uuid) = Uuid::from_slice(&operation.uuid.value) {
+                    self.operations.insert(uuid, Arc::clone(operation));
+                }
+            }
+            Record::OperationAcknowledged { uuid } => {
+                self.operations.remove(uuid);
+            }
         }
     }
 
@@ -255,6 +278,25 @@ impl Checkpointed {
                 });
             }
         }
+        records.extend(self.operation_records());
         records
+    }
+
+    /// Every open operation, with what all of them have led to. Without any, an operation of its own
+    /// that was acknowledged says it.
+    fn operation_records(&self) -> Vec<Record> {
+        let record = |operation: &Arc<v1::Operation>| Record::Operation {
+            operation: Arc::clone(operation),
+            converted: self.converted.clone(),
+        };
+        if self.operations.is_empty() && !self.converted.is_empty() {
+            let uuid = Uuid([0; 16]);
+            let carrier = Arc::new(v1::Operation {
+                uuid: (&uuid).into(),
+                ..v1::Operation::default()
+            });
+            return vec![record(&carrier), Record::OperationAcknowledged { uuid }];
+        }
+        self.operations.values().map(record).collect()
     }
 }

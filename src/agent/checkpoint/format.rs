@@ -159,6 +159,18 @@ fn to_wire(record: &Record) -> JournalRecord {
             task_id: task_id.into(),
             uuid: uuid.0.to_vec(),
         }),
+        Record::Operation {
+            operation,
+            converted,
+        } => wire::Record::Operation(wire::Operation {
+            operation: (**operation).clone(),
+            converted: converted.clone(),
+        }),
+        Record::OperationAcknowledged { uuid } => {
+            wire::Record::OperationAcknowledged(wire::OperationAcknowledged {
+                operation_uuid: uuid.0.to_vec(),
+            })
+        }
     };
     JournalRecord {
         record: Some(record),
@@ -212,6 +224,13 @@ fn from_wire(message: JournalRecord) -> Option<Record> {
             framework_id: framework(acknowledged.framework_id),
             task_id: TaskId::new(acknowledged.task_id.value),
             uuid: Uuid::from_slice(&acknowledged.uuid)?,
+        },
+        wire::Record::Operation(message) => Record::Operation {
+            operation: Arc::new(message.operation),
+            converted: message.converted,
+        },
+        wire::Record::OperationAcknowledged(message) => Record::OperationAcknowledged {
+            uuid: Uuid::from_slice(&message.operation_uuid)?,
         },
     })
 }

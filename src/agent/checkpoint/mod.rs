@@ -11,5 +11,5 @@ pub use fold::{
     Checkpointed, CheckpointedAgent, CheckpointedExecutor, CheckpointedTask, CheckpointedUpdates,
 };
 pub use journal::{Journal, JournalError};
-pub use paths::Paths;
+pub use paths::{Paths, VolumePath};
 pub use record::{CheckpointToken, Durability, Record};

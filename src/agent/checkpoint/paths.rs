@@ -4,11 +4,14 @@
 //! meta/journal                                                  the agent's durable records
 //! slaves/<aid>/frameworks/<fid>/executors/<eid>/runs/<cid>/     sandbox of one run
 //!                                                    /latest -> <cid>
+//! volumes/roles/<role>/<persistence id>/                         persistent volume, '/' of roles as ' '
+//! volumes/destroyed/                                            volumes that are being deleted
 //! ```
 
 use std::path::{Path, PathBuf};
 
 use crate::base::{AgentId, ContainerId, ExecutorId, FrameworkId};
+use crate::resources::{Resource, SourceKind};
 
 /// The tree below one `work_dir`.
 #[derive(Clone, Debug)]
@@ -79,6 +82,41 @@ impl Paths {
             .join(container_id.as_str())
     }
 
+    /// Where a persistent volume is; none for what is no volume, or one that the agent cannot place.
+    #[must_use]
+    pub fn volume(&self, volume: &Resource) -> Option<VolumePath> {
+        let disk = volume.disk()?;
+        let (persistence, role) = (disk.persistence.as_ref()?, volume.reserved_role()?);
+        let folder = role.as_str().replace('/', " ");
+        let below = |root: &Path| VolumePath {
+            path: root
+                .join("volumes/roles")
+                .join(&folder)
+                .join(&persistence.id),
+            trash: root.join("volumes/destroyed"),
+            is_mount: false,
+        };
+        let Some(source) = &disk.source else {
+            return Some(below(&self.work_dir));
+        };
+        let root = self.work_dir.join(source.root.as_deref()?);
+        match source.kind {
+            SourceKind::Path => Some(below(&root)),
+            SourceKind::Mount => Some(VolumePath {
+                trash: root.join(".destroyed"),
+                path: root,
+                is_mount: true,
+            }),
+            SourceKind::Block | SourceKind::Raw => None,
+        }
+    }
+
+    /// Where volumes of `work_dir` go to be deleted.
+    #[must_use]
+    pub fn destroyed_volumes(&self) -> PathBuf {
+        self.work_dir.join("volumes/destroyed")
+    }
+
     /// The link to the newest run.
     #[must_use]
     pub fn latest(
@@ -90,4 +128,15 @@ impl Paths {
         self.runs(agent_id, framework_id, executor_id)
             .join("latest")
     }
+}
+
+/// The place of a persistent volume.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VolumePath {
+    /// The volume's folder.
+    pub path: PathBuf,
+    /// Where it goes to be deleted, on the same file system.
+    pub trash: PathBuf,
+    /// The folder is a file system of its own and stays when the volume goes.
+    pub is_mount: bool,
 }

@@ -90,6 +90,18 @@ pub enum Record {
         /// The update.
         uuid: Uuid,
     },
+    /// An operation has converted resources, or was refused.
+    Operation {
+        /// With its latest status.
+        operation: Arc<v1::Operation>,
+        /// All dynamic reservations and persistent volumes afterwards.
+        converted: Vec<v1::Resource>,
+    },
+    /// The master has seen an operation's status.
+    OperationAcknowledged {
+        /// The operation.
+        uuid: Uuid,
+    },
 }
 
 /// What a record must survive before it counts as written.
@@ -107,16 +119,19 @@ impl Record {
     #[must_use]
     pub fn durability(&self) -> Durability {
         match self {
-            Self::Agent { .. } | Self::AgentRemoved | Self::Restarted | Self::Update { .. } => {
-                Durability::Power
-            }
+            Self::Agent { .. }
+            | Self::AgentRemoved
+            | Self::Restarted
+            | Self::Update { .. }
+            | Self::Operation { .. } => Durability::Power,
             Self::Framework { .. }
             | Self::FrameworkEnded { .. }
             | Self::Executor { .. }
             | Self::Launched { .. }
             | Self::ExecutorEnded { .. }
             | Self::Task { .. }
-            | Self::Acknowledged { .. } => Durability::Process,
+            | Self::Acknowledged { .. }
+            | Self::OperationAcknowledged { .. } => Durability::Process,
         }
     }
 }

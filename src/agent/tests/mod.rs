@@ -3,6 +3,7 @@
 mod executors;
 mod gc;
 mod launch;
+mod operations;
 mod recovery;
 mod registration;
 mod shell;

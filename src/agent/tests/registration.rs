@@ -148,6 +148,7 @@ fn tasks_that_never_came_are_reported() {
                 framework: info,
                 tasks: vec!["here".into(), "gone".into()],
             }],
+            operations: Vec::new(),
         };
         rig.master_on(NEWER, link::from_master::Message::Reregistered(answer));
         let update = update_sent(&rig.take());

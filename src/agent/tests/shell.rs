@@ -117,6 +117,10 @@ impl Containers for FakeContainers {
 
     fn update(&self, _: ContainerId, _: Resources, _: BTreeMap<String, f64>) {}
 
+    fn link_volumes(&self, _: &Path, _: Option<&str>, _: &[ContainerVolume]) -> Result<(), String> {
+        Ok(())
+    }
+
     fn destroy(&self, container_id: ContainerId) {
         let event = ContainerEvent::Ended {
             container_id,

@@ -187,9 +187,11 @@ impl AgentCalls {
                 answer.get_metrics = Some(response::GetMetrics { metrics });
                 response::Type::GetMetrics
             }
-            // Empty as long as there is nothing that could make any.
             call::Type::GetOperations => {
-                answer.get_operations = Some(response::GetOperations::default());
+                let operations = snapshot.operations.values();
+                answer.get_operations = Some(response::GetOperations {
+                    operations: operations.map(|operation| operation.to_proto()).collect(),
+                });
                 response::Type::GetOperations
             }
             call::Type::GetResourceProviders => {

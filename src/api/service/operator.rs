@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::daemon::{Daemon, metrics_to_proto};
 use super::files::FileCalls;
 use super::leadership::Leadership;
+use super::operations;
 use super::operator_views as views;
 use crate::api::error::ApiError;
 use crate::api::events::{EventStream, HEARTBEAT_INTERVAL};
@@ -132,8 +133,12 @@ impl OperatorCalls {
     /// # Errors
     ///
     /// The call is malformed, not served by this version, or refused by the master.
-    pub async fn call(&self, call: Call) -> Result<Response, ApiError> {
+    pub async fn call(&self, mut call: Call) -> Result<Response, ApiError> {
         let kind = kind(&call)?;
+        if let Some(operate) = operations::operate(kind, &mut call)? {
+            self.master.operator_call(operate).await?;
+            return Ok(Response::default());
+        }
         if let Some(answer) = self.about_daemon(kind, &call)? {
             return Ok(answer);
         }
@@ -160,6 +165,7 @@ impl OperatorCalls {
             | call::Type::GetFrameworks
             | call::Type::GetExecutors
             | call::Type::GetTasks
+            | call::Type::GetOperations
             | call::Type::GetRoles
             | call::Type::GetMaster => {
                 let snapshot = self.master.snapshot().await?;
@@ -268,6 +274,10 @@ fn of_state(kind: call::Type, snapshot: &Snapshot) -> Response {
             answer.get_tasks = Some(views::tasks(snapshot));
             response::Type::GetTasks
         }
+        call::Type::GetOperations => {
+            answer.get_operations = Some(views::operations(snapshot));
+            response::Type::GetOperations
+        }
         call::Type::GetRoles => {
             answer.get_roles = Some(views::roles(snapshot));
             response::Type::GetRoles
@@ -289,10 +299,6 @@ fn of_state(kind: call::Type, snapshot: &Snapshot) -> Response {
 fn nothing_yet(kind: call::Type) -> Result<Response, ApiError> {
     let mut answer = Response::default();
     let of = match kind {
-        call::Type::GetOperations => {
-            answer.get_operations = Some(response::GetOperations::default());
-            response::Type::GetOperations
-        }
         call::Type::GetWeights => {
             answer.get_weights = Some(response::GetWeights::default());
             response::Type::GetWeights

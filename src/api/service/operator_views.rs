@@ -20,6 +20,15 @@ pub(super) fn state(snapshot: &Snapshot) -> response::GetState {
     }
 }
 
+/// GET_OPERATIONS.
+pub(super) fn operations(snapshot: &Snapshot) -> response::GetOperations {
+    let agents = snapshot.agents.values();
+    let operations = agents.flat_map(|agent| agent.operations.values());
+    response::GetOperations {
+        operations: operations.map(|operation| operation.to_proto()).collect(),
+    }
+}
+
 /// GET_AGENTS.
 pub(super) fn agents(snapshot: &Snapshot) -> response::GetAgents {
     let agents = snapshot.agents.values();

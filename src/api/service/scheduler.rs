@@ -214,6 +214,18 @@ fn parse(call: Call) -> Result<(FrameworkId, SchedulerCall), ApiError> {
             body(call.request, "request")?;
             SchedulerCall::Request
         }
+        call::Type::AcknowledgeOperationStatus => {
+            let part = call.acknowledge_operation_status;
+            SchedulerCall::AcknowledgeOperation(body(part, "acknowledge_operation_status")?)
+        }
+        call::Type::ReconcileOperations => {
+            let reconcile = body(call.reconcile_operations, "reconcile_operations")?;
+            bounded(
+                reconcile.operations.len(),
+                "reconcile_operations.operations",
+            )?;
+            SchedulerCall::ReconcileOperations(reconcile)
+        }
         call::Type::UpdateFramework => {
             let update = body(call.update_framework, "update_framework")?;
             SchedulerCall::UpdateFramework(Box::new(update))
@@ -224,9 +236,7 @@ fn parse(call: Call) -> Result<(FrameworkId, SchedulerCall), ApiError> {
         }
         call::Type::Unknown
         | call::Type::AcceptInverseOffers
-        | call::Type::DeclineInverseOffers
-        | call::Type::AcknowledgeOperationStatus
-        | call::Type::ReconcileOperations => {
+        | call::Type::DeclineInverseOffers => {
             let name = kind.as_str_name();
             return Err(ApiError::Unimplemented(format!(
                 "{name} is not served by this version"

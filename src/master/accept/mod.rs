@@ -4,7 +4,9 @@
 //! | --- | --- |
 //! | `draft.rs` | what is left |
 //! | `launch.rs` | LAUNCH and LAUNCH_GROUP |
+//! | `conversion.rs` | RESERVE, UNRESERVE, CREATE, DESTROY, GROW_VOLUME and SHRINK_VOLUME |
 
+mod conversion;
 mod draft;
 mod launch;
 
@@ -67,35 +69,44 @@ impl Master {
         let link = agent
             .and_then(|agent| agent.status.connection())
             .expect("offers of agents without link are rescinded at once");
-        let mut draft = Draft {
-            framework_id: framework_id.clone(),
-            agent_id: offers.agent,
-            link,
-            role: offers.role,
-            left,
-        };
+        let place = (offers.agent, link);
+        let mut draft = Draft::new(framework_id.clone(), place, offers.role, left);
         let unused = call.operations.is_empty();
         if !unused {
             let roles = [draft.role.clone()].into();
             self.allocator.demand_changed(framework_id, &roles);
         }
         for operation in call.operations {
-            if let Some(launch) = operation.launch {
-                for task in launch.task_infos {
-                    self.launch(step, &mut draft, &task);
+            match operation.r#type() {
+                Type::Launch => {
+                    for task in operation
+                        .launch
+                        .iter()
+                        .flat_map(|launch| &launch.task_infos)
+                    {
+                        self.launch(step, &mut draft, task);
+                    }
                 }
-            } else if let Some(group) = operation.launch_group {
-                self.launch_group(step, &mut draft, &group.executor, &group.task_group);
+                Type::LaunchGroup => {
+                    if let Some(group) = &operation.launch_group {
+                        self.launch_group(step, &mut draft, &group.executor, &group.task_group);
+                    }
+                }
+                _ => self.convert(step, &mut draft, &operation),
             }
         }
-        let filter = Some(filter(call.filters.as_ref()));
-        let (agent, left) = (&draft.agent_id, &draft.left);
+        let agent_id = draft.agent_id.clone();
+        let (as_offered, made) = draft.rest();
+        let (refused, now) = (Some(filter(call.filters.as_ref())), step.now.mono);
         if unused {
             self.allocator
-                .decline(framework_id, agent, left, filter, step.now.mono);
-        } else {
+                .decline(framework_id, &agent_id, &as_offered, refused, now);
+            return;
+        }
+        // What is something else now was never refused.
+        for (rest, filter) in [(as_offered, refused), (made, None)] {
             self.allocator
-                .recover(framework_id, agent, left, filter, step.now.mono);
+                .recover(framework_id, &agent_id, &rest, filter, now);
         }
     }
 
@@ -116,6 +127,11 @@ impl Master {
                 .is_some_and(|offer| offer.framework_id == *framework_id);
             if own {
                 self.discard_offer(step, &offer_id, None);
+            }
+        }
+        for operation in &call.operations {
+            if !is_launch(operation) {
+                self.refuse_operation(step, framework_id, None, operation, message);
             }
         }
         let Some(framework) = self.frameworks.get(framework_id) else {
@@ -173,12 +189,18 @@ fn check_supported(operations: &[Operation]) -> Result<(), CallError> {
                     "accept.operations.type: must be set to a known operation",
                 ));
             }
-            other => {
+            Type::Reserve => operation.reserve.is_some(),
+            Type::Unreserve => operation.unreserve.is_some(),
+            Type::Create => operation.create.is_some(),
+            Type::Destroy => operation.destroy.is_some(),
+            Type::GrowVolume => operation.grow_volume.is_some(),
+            Type::ShrinkVolume => operation.shrink_volume.is_some(),
+            other @ (Type::CreateDisk | Type::DestroyDisk) => {
                 return Err(CallError::new(
                     CallErrorKind::Unimplemented,
                     format!(
-                        "accept.operations.type: {} is not supported yet, only LAUNCH and \
-                         LAUNCH_GROUP are; the offers stay as they are",
+                        "accept.operations.type: {} needs a resource provider, and agents have \
+                         none; the offers stay as they are",
                         other.as_str_name()
                     ),
                 ));
@@ -190,7 +212,7 @@ fn check_supported(operations: &[Operation]) -> Result<(), CallError> {
                 operation.r#type().as_str_name()
             )));
         }
-        if operation.id.is_some() {
+        if operation.id.is_some() && is_launch(operation) {
             return Err(CallError::invalid(format!(
                 "accept.operations.id: must not be set on {}",
                 operation.r#type().as_str_name()
@@ -198,4 +220,8 @@ fn check_supported(operations: &[Operation]) -> Result<(), CallError> {
         }
     }
     Ok(())
+}
+
+fn is_launch(operation: &Operation) -> bool {
+    matches!(operation.r#type(), Type::Launch | Type::LaunchGroup)
 }

@@ -178,7 +178,7 @@ fn an_offer_is_used_once_and_only_by_its_framework() {
 fn other_operations_are_refused_and_nothing_happens() {
     let (mut bench, scheduler, _, offers) = offered();
     let reserve = v1::offer::Operation {
-        r#type: Some(Type::Reserve.into()),
+        r#type: Some(Type::CreateDisk.into()),
         ..v1::offer::Operation::default()
     };
     let accept = call::Accept {
@@ -190,7 +190,7 @@ fn other_operations_are_refused_and_nothing_happens() {
         .call(&scheduler, SchedulerCall::Accept(accept))
         .unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Unimplemented);
-    assert!(error.message.contains("RESERVE"), "{error}");
+    assert!(error.message.contains("CREATE_DISK"), "{error}");
     assert_eq!(bench.snapshot().offers.len(), 1);
 }
 

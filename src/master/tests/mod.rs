@@ -4,6 +4,7 @@ mod accept;
 mod agents;
 mod failover;
 mod offers;
+mod operations;
 mod random;
 mod reconcile;
 mod shell;

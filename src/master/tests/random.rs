@@ -157,6 +157,7 @@ impl World {
                 .collect(),
             tasks: host.tasks.iter().map(report).collect(),
             version: "0.1.0".to_owned(),
+            operations: Vec::new(),
         };
         self.bench.say(connection, FromAgent::Reregister(message));
     }
@@ -392,7 +393,9 @@ fn hear(bench: &mut Bench, host: &mut Host, connection: ConnectionId, message: F
         | FromMaster::RunTaskGroup(_)
         | FromMaster::ShutdownExecutor(_)
         | FromMaster::FrameworkMessage(_)
-        | FromMaster::UpdateFramework(_) => {}
+        | FromMaster::UpdateFramework(_)
+        | FromMaster::ApplyOperation(_)
+        | FromMaster::AcknowledgeOperation(_) => {}
     }
 }
 

@@ -97,6 +97,18 @@ pub fn from_json<M: Json + Name>(text: &[u8]) -> Result<M, JsonError> {
     read.map_err(|stop| reader.explain(stop, M::full_name()))
 }
 
+/// Reads a list of messages, by the rules of [`from_json`].
+///
+/// # Errors
+///
+/// [`JsonError`] names the message and the field or the place in the text.
+pub fn list_from_json<M: Json + Name>(text: &[u8]) -> Result<Vec<M>, JsonError> {
+    let mut reader = Reader::new(text);
+    let read = reader.list(M::read);
+    let read = read.and_then(|list| reader.end().map(|()| list));
+    read.map_err(|stop| reader.explain(stop, M::full_name()))
+}
+
 /// The name of an enum's value; empty for a number that has none.
 macro_rules! enum_name {
     ($path:path, $number:expr) => {

@@ -96,7 +96,7 @@ proptest! {
             resources: messages("cpus:4;disk(web):10;ports:[1-9];set:{a,b}"),
             ..Default::default()
         };
-        if let Some(info) = change(&info, &edits) && let Ok(valid) = agent::check(&info) {
+        if let Some(info) = change(&info, &edits) && let Ok(valid) = agent::check(&info, &[]) {
             let again = valid.total.to_proto(ReservationForm::Stack);
             prop_assert_eq!(Resources::from_proto(&again), Ok(valid.total));
         }

@@ -136,13 +136,13 @@ fn agents_bring_plain_resources() {
         ..Default::default()
     };
     assert_eq!(
-        agent::check(&info()).unwrap().total,
+        agent::check(&info(), &[]).unwrap().total,
         bag("cpus:4;disk(web):10")
     );
     let refused = |change: fn(&mut v1::AgentInfo)| {
         let mut info = info();
         change(&mut info);
-        agent::check(&info).unwrap_err().to_string()
+        agent::check(&info, &[]).unwrap_err().to_string()
     };
     assert_eq!(
         refused(|a| a.hostname.clear()),

@@ -42,6 +42,7 @@ impl World {
                 connection,
                 message,
             } => {
+                self.assert_operation_written(index, &message);
                 if self.agents[index].link == Some(connection)
                     && let Some(at) = self.arrival(connection, false)
                 {
@@ -87,7 +88,19 @@ impl World {
                 }
             }
             agent::Effect::Launch(config) => self.launch(index, *config),
+            agent::Effect::MakeVolumes {
+                operation: Some(operation),
+                ..
+            } => {
+                let result = Ok(());
+                let made = agent::Event::VolumesMade { operation, result };
+                self.after(Duration::ZERO, Happening::Agent(index, incarnation, made));
+            }
             agent::Effect::UpdateContainer { .. }
+            | agent::Effect::MakeVolumes { .. }
+            | agent::Effect::RemoveVolumes { .. }
+            | agent::Effect::EmptyTrash { .. }
+            | agent::Effect::LinkVolumes { .. }
             | agent::Effect::MeasureDisk
             | agent::Effect::Reply { .. } => {}
             agent::Effect::DestroyContainer { container_id } => self.destroy(index, container_id),
@@ -152,6 +165,23 @@ impl World {
             written,
             "agent {index} acknowledges an update of task {} that it has not written down",
             acknowledged.task_id.value
+        );
+    }
+
+    /// The master may hear of an operation once the agent's disk has what it did.
+    fn assert_operation_written(&mut self, index: usize, message: &link::from_agent::Message) {
+        let link::from_agent::Message::OperationUpdate(update) = message else {
+            return;
+        };
+        self.count("operation");
+        let uuid = &update.operation_uuid;
+        let written = self.agents[index].disk.iter().any(|record| match record {
+            agent::checkpoint::Record::Operation { operation, .. } => operation.uuid.value == *uuid,
+            _ => false,
+        });
+        assert!(
+            written,
+            "agent {index} confirms operation {uuid:?} that it has not written down"
         );
     }
 

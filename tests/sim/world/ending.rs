@@ -24,8 +24,10 @@ impl World {
     /// Every framework asks for what it believes to be alive.
     pub(crate) fn reconcile_all(&mut self) {
         for index in 0..self.schedulers.len() {
-            let call = self.schedulers[index].reconcile();
-            self.perform_scheduler(index, vec![Deed::Call(Duration::ZERO, call)]);
+            let scheduler = &self.schedulers[index];
+            let calls = [scheduler.reconcile(), scheduler.reconcile_operations()];
+            let deeds = calls.map(|call| Deed::Call(Duration::ZERO, call));
+            self.perform_scheduler(index, deeds.into());
         }
     }
 
@@ -68,6 +70,48 @@ impl World {
             .collect();
         assert!(live.is_empty(), "the master still has {live:?}");
         self.checkers.assert_nothing_runs();
+        self.assert_operations_settled(&snapshot);
+    }
+
+    /// Every operation has ended, its framework knows, and master and agents agree on what is there:
+    /// what was acknowledged has outlived every crash.
+    fn assert_operations_settled(&self, snapshot: &master::Snapshot) {
+        for scheduler in &self.schedulers {
+            let open = &scheduler.operations;
+            assert!(
+                open.is_empty(),
+                "framework {:?} never heard the end of {open:?}",
+                scheduler.id
+            );
+        }
+        for node in &self.agents {
+            let core = node.core.as_ref().expect("the agents are up again");
+            let own = core.snapshot(self.now());
+            assert!(
+                own.operations.is_empty(),
+                "open on the agent: {:?}",
+                own.operations
+            );
+            let id = own.info.id.as_ref().expect("it is registered");
+            let known = &snapshot.agents[&AgentId::new(id.value.as_str())];
+            assert!(
+                known.operations.is_empty(),
+                "open on the master: {:?}",
+                known.operations
+            );
+            assert_eq!(known.total, own.total, "total of agent {}", id.value);
+            let mut disk = agent::checkpoint::Checkpointed::default();
+            for record in &node.disk {
+                disk.apply(record);
+            }
+            let written = mesosd::resources::Resources::from_proto(&disk.converted);
+            assert_eq!(
+                written,
+                Ok(own.total.converted()),
+                "what the disk has of {}",
+                id.value
+            );
+        }
     }
 
     /// Once the frameworks are gone too: nothing is held, nothing runs.

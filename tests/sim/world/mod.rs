@@ -314,7 +314,11 @@ impl World {
     fn start_agent(&mut self, index: usize) {
         let boot = self.agents[index].boot;
         let mut config = AgentConfig::new(format!("agent-{index}"), format!("/work/{index}"));
-        config.resources = vec![scalar("cpus", 4.0), scalar("mem", 4096.0)];
+        config.resources = vec![
+            scalar("cpus", 4.0),
+            scalar("mem", 4096.0),
+            scalar("disk", 60.0),
+        ];
         config.boot_id = format!("boot-{boot}");
         config.seed = self
             .options

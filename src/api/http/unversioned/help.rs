@@ -65,6 +65,26 @@ pub(super) const ENDPOINTS: &[(&str, Of, &str)] = &[
         "Machines that are draining or down.",
     ),
     (
+        "/reserve",
+        Of::Master,
+        "POST slaveId=ID&resources=JSON: reserves free resources of an agent.",
+    ),
+    (
+        "/unreserve",
+        Of::Master,
+        "POST slaveId=ID&resources=JSON: ends dynamic reservations.",
+    ),
+    (
+        "/create-volumes",
+        Of::Master,
+        "POST slaveId=ID&volumes=JSON: makes persistent volumes of reserved disk.",
+    ),
+    (
+        "/destroy-volumes",
+        Of::Master,
+        "POST slaveId=ID&volumes=JSON: deletes persistent volumes.",
+    ),
+    (
         "/teardown",
         Of::Master,
         "POST frameworkId=ID: ends a framework and its tasks.",

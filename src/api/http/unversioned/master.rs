@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 use super::reply::Reply;
 use super::request::Request;
 use super::routes::{ANY, Asked, GET, POST, Routes};
-use super::{agents, cluster, daemon, frameworks, roles, state, summary, tasks};
+use super::{agents, cluster, daemon, frameworks, operations, roles, state, summary, tasks};
 use crate::api::service::daemon::Daemon;
 use crate::api::service::operator::OperatorCalls;
 
@@ -43,6 +43,25 @@ pub(in crate::api::http) fn master(calls: &OperatorCalls) -> Router {
             GET,
             &leader,
             with(calls, cluster::status),
+        )
+        .add("/reserve", POST, &leader, with(calls, operations::reserve))
+        .add(
+            "/unreserve",
+            POST,
+            &leader,
+            with(calls, operations::unreserve),
+        )
+        .add(
+            "/create-volumes",
+            POST,
+            &leader,
+            with(calls, operations::create_volumes),
+        )
+        .add(
+            "/destroy-volumes",
+            POST,
+            &leader,
+            with(calls, operations::destroy_volumes),
         )
         .add("/teardown", POST, &leader, with(calls, cluster::teardown))
         .add(

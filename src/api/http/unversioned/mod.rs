@@ -10,6 +10,7 @@
 //! | resources, tasks, frameworks, agents as JSON | [`resources`], [`tasks`], [`frameworks`], [`agents`] |
 //! | `/state`, `/state-summary`, `/roles` | [`state`], [`summary`], [`roles`] |
 //! | weights, quota, maintenance, `/teardown`, `/redirect` | [`cluster`] |
+//! | `/reserve`, `/unreserve`, `/create-volumes`, `/destroy-volumes` | [`operations`] |
 //! | what every daemon has; its list | [`daemon`], [`help`] |
 
 mod agent;
@@ -21,6 +22,7 @@ mod frameworks;
 mod gzip;
 mod help;
 mod master;
+mod operations;
 mod parts;
 mod pieces;
 mod refusal;

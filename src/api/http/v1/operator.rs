@@ -11,6 +11,7 @@ use super::refusal::Refusal;
 use super::{reply, request};
 use crate::api::error::ApiError;
 use crate::api::service::agent::AgentCalls;
+use crate::api::service::operations::is_accepted_only;
 use crate::api::service::operator::OperatorCalls;
 use crate::proto::json::Json;
 use crate::proto::v1::{agent, master};
@@ -35,6 +36,7 @@ pub(super) async fn answer_master(
         });
         return Ok(reply::stream(media, records));
     }
+    let accepted_only = is_accepted_only(call.r#type());
     let ends_framework = call.r#type() == master::call::Type::Teardown;
     let answer = match calls.call(call).await {
         // There, a framework that is not known makes the request a bad one.
@@ -43,6 +45,9 @@ pub(super) async fn answer_master(
         }
         answer => answer?,
     };
+    if accepted_only {
+        return Ok(reply::empty(StatusCode::ACCEPTED));
+    }
     Ok(given(media, &headers, answer.r#type, answer).await)
 }
 
