@@ -200,6 +200,13 @@ impl Agent {
             .fold(Capabilities::default(), Capabilities::union);
     }
 
+    /// Makes more available, as if it were given back.
+    pub(super) fn free(&mut self, more: &Resources, kinds: &mut Kinds) {
+        self.available.to_mut().add_all(more);
+        self.available_amounts = kinds.amounts(&self.available);
+        self.describe();
+    }
+
     /// Hands everything available to a client, and says what and how much it was.
     pub(super) fn grant_all(&mut self, client: u32, kinds: &mut Kinds) -> Amounts {
         let granted = std::mem::take(&mut self.available);

@@ -49,6 +49,12 @@ impl Rejection {
     /// A filter whose end does not matter: for counting.
     pub(super) const FILTERED: Self = Self::Filtered { until: Instant(0) };
 
+    /// The name of the kind.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        REJECTION_KINDS[self.kind()]
+    }
+
     /// The number of the kind, for counting.
     #[must_use]
     pub const fn kind(self) -> usize {

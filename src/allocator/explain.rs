@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use crate::base::{AgentId, FrameworkId, Instant};
+use crate::resources::Resources;
+use crate::roles::Role;
 
 use super::core::Allocator;
 use super::eligibility::{Question, Rejection, first_rejection};
 use super::report::{Explanation, Level, RoleExplanation};
 use super::returns::Evidence;
-use super::sorter::{Kinds, ShareTree};
-use super::view::Views;
+use super::sorter::{Kinds, Share, ShareTree};
+use super::view::{Views, is_plain};
 
 impl Allocator {
     /// For each role of a framework: its place in the order, and all agents by the first reason
@@ -31,6 +33,56 @@ impl Allocator {
                     agents: self.reasons(*number, &mut kinds, now),
                 })
                 .collect(),
+        })
+    }
+
+    /// The dominant shares of a framework's top-level role and of itself under that role, as of the
+    /// last change.
+    #[must_use]
+    pub fn shares(&self, framework: &FrameworkId, role: &Role) -> Option<(Share, Share)> {
+        let client = &self.clients[self.known_client(framework, role)?];
+        let tree = self.roles.tree();
+        let path = tree.path(client.node);
+        let share = |node: &u32| tree.standing(*node).share;
+        Some((path.first().map(share)?, path.last().map(share)?))
+    }
+
+    /// A framework other than the holder that would be offered these resources of an agent if they
+    /// were given back, and has not returned the like unused.
+    #[must_use]
+    pub fn who_waits_for(
+        &self,
+        holder: &FrameworkId,
+        agent: &AgentId,
+        resources: &Resources,
+    ) -> Option<FrameworkId> {
+        let mut kinds = self.kinds.clone();
+        let mut agent = self.agents[*self.agent_slots.get(agent)?].clone();
+        agent.free(&resources.unallocated(), &mut kinds);
+        let mut views = Views::of(&agent);
+        self.active.iter().find_map(|number| {
+            let client = &self.clients[number];
+            let framework = &self.frameworks[client.framework];
+            if framework.id == *holder {
+                return None;
+            }
+            // Views are told apart by the role's number, which is not at hand.
+            if !is_plain(&agent) {
+                views = Views::of(&agent);
+            }
+            let view = views.get((0, &client.role), client.capabilities, &mut kinds);
+            let seen = (&view.resources, &*view.amounts);
+            let rejection = first_rejection(&Question {
+                framework,
+                client,
+                number,
+                agent: &agent,
+                view,
+                min_allocatable: &self.min_allocatable,
+            });
+            let evidence = (self.demand).evidence_at((number, agent.kind), seen, Instant(0));
+            let waits = rejection.is_none() && evidence == Evidence::None;
+            waits.then(|| framework.id.clone())
         })
     }
 

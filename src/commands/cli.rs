@@ -87,6 +87,8 @@ enum ClientCommand {
     Offers,
     /// List the roles and what they use.
     Roles,
+    /// Say why a framework is offered what it is offered, agent by agent, and what would change it.
+    Explain(client::ExplainArgs),
     /// Show the whole state of the cluster.
     State,
     /// Print what a task has written to stdout.
@@ -159,6 +161,7 @@ pub(super) fn main() -> std::process::ExitCode {
         ClientCommand::Frameworks(filter) => client::frameworks(&connection, &filter),
         ClientCommand::Offers => client::offers(&connection),
         ClientCommand::Roles => client::roles(&connection),
+        ClientCommand::Explain(arguments) => client::explain(&connection, &arguments),
         ClientCommand::State => client::state(&connection),
         ClientCommand::Logs(arguments) => client::logs(&connection, &arguments),
         ClientCommand::Cat(arguments) => client::cat(&connection, &arguments),

@@ -164,6 +164,8 @@ pub(super) fn config(flags: &ClusterFlags, place: &Place, uuid: Uuid) -> MasterC
     config.agent_ping_timeouts_max = flags.max_agent_ping_timeouts.get();
     config.agent_reregister_timeout = flags.agent_reregister_timeout;
     config.offer_timeout = flags.offer_timeout;
+    config.offer_hoarding_timeout = flags.offer_hoarding_timeout;
+    config.starvation_warning = flags.starvation_warning;
     config.completed_frameworks_max = flags.max_completed_frameworks as usize;
     config.completed_tasks_max = flags.max_completed_tasks_per_framework as usize;
     config.unreachable_tasks_max = flags.max_unreachable_tasks_per_framework as usize;

@@ -87,6 +87,16 @@ pub struct ClusterFlags {
     /// Time after which an offer that nobody used is rescinded; without it never.
     #[arg(long, value_name = "DURATION", value_parser = duration_between(SECOND, LONGEST))]
     pub offer_timeout: Option<Duration>,
+    /// Time after which an offer that nobody used is rescinded if another framework waits for what it
+    /// holds. Mesos has no such limit; 365days is none.
+    #[arg(long, value_name = "DURATION", default_value = "10mins",
+          value_parser = duration_between(SECOND, LONGEST))]
+    pub offer_hoarding_timeout: Duration,
+    /// Time after which a framework that wants offers and gets none is warned about, if something
+    /// would fit.
+    #[arg(long, value_name = "DURATION", default_value = "5mins",
+          value_parser = duration_between(SECOND, LONGEST))]
+    pub starvation_warning: Duration,
     /// Smallest bundles that are offered, like `cpus:0.01|mem:32`: names joined by `;`, alternatives
     /// by `|`.
     #[arg(long, value_name = "QUANTITIES", default_value = "cpus:0.01|mem:32")]

@@ -4,6 +4,7 @@ use crate::base::{AgentId, FrameworkId, TaskId};
 use crate::proto::v1;
 use crate::proto::v1::offer::operation::Type as Operation;
 use crate::proto::v1::scheduler::call as wire;
+use crate::roles::Role;
 
 use super::snapshot::Snapshot;
 
@@ -116,6 +117,17 @@ impl OperatorCall {
     }
 }
 
+/// Why does a framework get the offers that it gets?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The framework.
+    pub framework_id: FrameworkId,
+    /// One of its roles; without it all.
+    pub role: Option<Role>,
+    /// One agent; without it all.
+    pub agent_id: Option<AgentId>,
+}
+
 /// The answer to a call that succeeded.
 #[derive(Clone, Debug)]
 pub enum Reply {
@@ -123,6 +135,8 @@ pub enum Reply {
     Accepted,
     /// The state at this moment.
     Snapshot(Box<Snapshot>),
+    /// Why a framework gets the offers that it gets.
+    Explanation(Box<v1::master::Explanation>),
 }
 
 /// What kind of refusal a call met; front ends map it to their codes.

@@ -35,6 +35,7 @@ impl Master {
             SchedulerCall::Revive { roles } => {
                 metrics.messages_revive_offers += 1;
                 self.revive(framework_id, &roles)?;
+                self.watch.offered(framework_id, step.now.mono);
             }
             SchedulerCall::Suppress { roles } => {
                 metrics.messages_suppress_offers += 1;

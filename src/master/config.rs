@@ -24,6 +24,12 @@ pub struct MasterConfig {
     pub agent_reregister_timeout: Duration,
     /// `--offer_timeout`: offers are rescinded after this time; none by default.
     pub offer_timeout: Option<Duration>,
+    /// `--offer_hoarding_timeout`: an offer that is held longer is rescinded when another framework
+    /// waits for what it holds.
+    pub offer_hoarding_timeout: Duration,
+    /// `--starvation_warning`: a framework that wants offers and has had none for so long is warned
+    /// about, if something would fit.
+    pub starvation_warning: Duration,
     /// `--max_completed_frameworks`.
     pub completed_frameworks_max: usize,
     /// `--max_completed_tasks_per_framework`.
@@ -57,6 +63,8 @@ impl MasterConfig {
             agent_ping_timeouts_max: 5,
             agent_reregister_timeout: Duration::from_secs(600),
             offer_timeout: None,
+            offer_hoarding_timeout: Duration::from_secs(600),
+            starvation_warning: Duration::from_secs(300),
             completed_frameworks_max: 50,
             completed_tasks_max: 1000,
             unreachable_tasks_max: 1000,

@@ -26,6 +26,7 @@ use super::pending::Pending;
 use super::register::Link;
 use super::snapshot::Snapshot;
 use super::timer::TimerKey;
+use super::watch::Watch;
 
 /// The master of a cluster.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub struct Master {
     /// Where the operations are that frameworks have named.
     pub(super) operation_ids: BTreeMap<(FrameworkId, OperationId), (AgentId, Uuid)>,
     pub(super) operation_rng: Rng,
+    pub(super) watch: Watch,
     pub(super) schedulers: BTreeMap<ConnectionId, FrameworkId>,
     pub(super) links: BTreeMap<ConnectionId, Link>,
     pub(super) pending: BTreeMap<Token, Pending>,
@@ -107,6 +109,7 @@ impl Master {
             operation_ids: BTreeMap::new(),
             // The uuid is another one at every start: no two masters name operations alike.
             operation_rng: Rng::seeded(0, &format!("operations of {}", config.uuid)),
+            watch: Watch::default(),
             schedulers: BTreeMap::new(),
             links: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -163,11 +166,19 @@ impl Master {
                 let snapshot = Box::new(self.snapshot(now));
                 step.reply(request, Ok(Reply::Snapshot(snapshot)));
             }
+            Event::ExplainRequested { request, question } => {
+                let answer = self.explain(now.mono, &question);
+                step.reply(
+                    request,
+                    answer.map(|answer| Reply::Explanation(Box::new(answer))),
+                );
+            }
             Event::Persisted { token, result } => self.persisted(step, token, result),
             Event::TimerFired(key) => self.timer_fired(step, &key),
             Event::Shutdown => self.drain(step),
         }
         self.plan_allocation(step);
+        self.plan_watch(step);
     }
 
     fn timer_fired(&mut self, step: &mut Step<'_>, key: &TimerKey) {
@@ -187,6 +198,7 @@ impl Master {
             }
             TimerKey::OrphanOperations(agent_id) => self.adopt_orphans(step, agent_id),
             TimerKey::OfferExpired(offer_id) => self.rescind(step, offer_id),
+            TimerKey::Watch => self.look_around(step),
         }
     }
 

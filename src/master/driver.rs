@@ -19,7 +19,7 @@ use crate::registrar::{self, Answer, RegistrarError, Storage};
 use crate::runtime::{Lease, Sender, SystemClock, TimerTable, mailbox};
 use crate::telemetry::{Counter, Metrics};
 
-use super::call::{CallError, OperatorCall, Reply, SchedulerCall};
+use super::call::{CallError, OperatorCall, Question, Reply, SchedulerCall};
 use super::config::MasterConfig;
 use super::core::Master;
 use super::effect::{Effects, Token};
@@ -285,7 +285,18 @@ impl Handle {
             .await?;
         match reply {
             Reply::Snapshot(snapshot) => Ok(*snapshot),
-            Reply::Accepted => Err(ended()),
+            Reply::Accepted | Reply::Explanation(_) => Err(ended()),
+        }
+    }
+
+    /// Why a framework gets the offers that it gets.
+    pub async fn explain(&self, question: Question) -> Result<v1::master::Explanation, CallError> {
+        let reply = self
+            .request(|request| Event::ExplainRequested { request, question })
+            .await?;
+        match reply {
+            Reply::Explanation(explanation) => Ok(*explanation),
+            Reply::Accepted | Reply::Snapshot(_) => Err(ended()),
         }
     }
 

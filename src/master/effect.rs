@@ -97,6 +97,8 @@ pub enum OperatorEvent {
     FrameworkUpdated(Arc<Framework>),
     /// A framework is gone.
     FrameworkRemoved(Arc<v1::FrameworkInfo>),
+    /// A framework wants offers and gets none.
+    FrameworkStarving(Box<v1::master::FrameworkStarving>),
 }
 
 /// The effects of one step, in order.

@@ -4,7 +4,7 @@ use crate::base::{ConnectionId, FrameworkId, RequestId};
 use crate::proto::{link, v1};
 use crate::registry::RegistryRefused;
 
-use super::call::{OperatorCall, SchedulerCall};
+use super::call::{OperatorCall, Question, SchedulerCall};
 use super::effect::Token;
 use super::timer::TimerKey;
 
@@ -68,6 +68,14 @@ pub enum Event {
     SnapshotRequested {
         /// The request to answer.
         request: RequestId,
+    },
+    /// A reader wants to know why a framework gets the offers that it gets; answered with
+    /// `Reply::Explanation`.
+    ExplainRequested {
+        /// The request to answer.
+        request: RequestId,
+        /// What is asked.
+        question: Question,
     },
     /// A registry operation ended.
     Persisted {

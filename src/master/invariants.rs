@@ -50,6 +50,7 @@ impl Master {
         self.check_connections();
         for key in &self.timers {
             let alive = match key {
+                TimerKey::Watch => true,
                 TimerKey::Allocation => self.allocation_at.is_some(),
                 TimerKey::Ping(id) => self.agents.contains_key(id),
                 TimerKey::Reregistration(id) => {

@@ -135,6 +135,10 @@ counters! {
     slave_unreachable_completed => "master/slave_unreachable_completed",
     /// Offers made.
     offers_sent => "master/offers/sent",
+    /// Offers taken back because they were held too long while somebody waited for them.
+    offers_hoarded => "master/offers/hoarded",
+    /// Warnings of frameworks that want offers and get none.
+    frameworks_starving => "master/frameworks_starving",
     /// Offers accepted.
     offers_accepted => "master/offers/accepted",
     /// Offers declined.

@@ -12,7 +12,8 @@
 //! | schedulers | `subscribe`, `teardown`, `offers`, `accept`, `kill`, `reconcile`, `messages`, `events` |
 //! | operations on resources | [`operation`], `operations`, `operator_operations` |
 //! | agents | `register`, `reregister`, `liveness`, `task_updates` |
-//! | readers | [`snapshot`], [`metrics`], `views` |
+//! | readers | [`snapshot`], [`metrics`], `views`, `explain` |
+//! | fairness | `watch`: who starves, who hoards |
 //! | the shell | [`driver`] |
 
 /// True when a test has planted this bug into the core; always false without `testing`.
@@ -40,6 +41,7 @@ pub mod driver;
 pub mod effect;
 pub mod event;
 mod events;
+mod explain;
 pub mod framework;
 pub mod history;
 mod invariants;
@@ -65,13 +67,14 @@ mod task_updates;
 mod teardown;
 pub mod timer;
 mod views;
+mod watch;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;
 
 pub use self::core::Master;
-pub use call::{CallError, CallErrorKind, OperatorCall, Reply, SchedulerCall};
+pub use call::{CallError, CallErrorKind, OperatorCall, Question, Reply, SchedulerCall};
 pub use config::MasterConfig;
 pub use driver::Handle;
 pub use effect::{Effect, Effects, OperatorEvent, Token};

@@ -1,6 +1,6 @@
 //! One outstanding offer.
 
-use crate::base::{AgentId, FrameworkId, OfferId};
+use crate::base::{AgentId, FrameworkId, Instant, OfferId};
 use crate::proto::v1;
 use crate::resources::{ReservationForm, Resources};
 use crate::roles::Role;
@@ -20,6 +20,8 @@ pub struct Offer {
     pub role: Role,
     /// What is offered, allocated to the role.
     pub resources: Resources,
+    /// Since when the framework has held it.
+    pub since: Instant,
 }
 
 impl Offer {

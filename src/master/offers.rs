@@ -51,6 +51,7 @@ impl Master {
             let Some(framework) = self.frameworks.get(&framework_id) else {
                 continue;
             };
+            self.watch.offered(&framework_id, step.now.mono);
             if let Some(connection) = framework.status.connection() {
                 step.send_offers(connection, offers);
             }
@@ -85,6 +86,7 @@ impl Master {
             agent_id: agent,
             role,
             resources,
+            since: step.now.mono,
         };
         offered_to.offers.insert(id.clone());
         offered_from.offers.insert(id.clone());
@@ -152,13 +154,25 @@ impl Master {
 
     /// Takes an offer back and tells its scheduler.
     pub(super) fn rescind(&mut self, step: &mut Step<'_>, offer_id: &OfferId) {
-        let Some(offer) = self.discard_offer(step, offer_id, None) else {
+        if let Some(offer) = self.discard_offer(step, offer_id, None) {
+            self.tell_rescinded(step, &offer);
+        }
+    }
+
+    /// Takes an offer back that its framework does not use, and tells its scheduler.
+    pub(super) fn take_back(&mut self, step: &mut Step<'_>, offer_id: &OfferId, filter: Filter) {
+        let Some(offer) = self.offers.get(offer_id).cloned() else {
             return;
         };
+        self.decline_offer(step, offer_id, filter);
+        self.tell_rescinded(step, &offer);
+    }
+
+    fn tell_rescinded(&mut self, step: &mut Step<'_>, offer: &Offer) {
         self.metrics.offers_rescinded += 1;
         let framework = self.frameworks.get(&offer.framework_id);
         if let Some(connection) = framework.and_then(|framework| framework.status.connection()) {
-            step.send_rescind(connection, offer_id);
+            step.send_rescind(connection, &offer.id);
         }
     }
 

@@ -15,6 +15,8 @@ pub enum TimerKey {
     Failover(FrameworkId),
     /// The end of the time in which unknown frameworks can come back for operations on an agent.
     OrphanOperations(AgentId),
+    /// The next look for offers that are hoarded and frameworks that starve.
+    Watch,
     /// The end of an offer's life (`--offer_timeout`).
     OfferExpired(OfferId),
 }

@@ -118,6 +118,10 @@ impl OperatorEvent {
                 });
                 event::Type::FrameworkUpdated
             }
+            Self::FrameworkStarving(starving) => {
+                out.framework_starving = Some(v1::master::FrameworkStarving::clone(starving));
+                event::Type::FrameworkStarving
+            }
             Self::FrameworkRemoved(info) => {
                 out.framework_removed = Some(event::FrameworkRemoved {
                     framework_info: v1::FrameworkInfo::clone(info),

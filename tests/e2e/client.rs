@@ -1,6 +1,6 @@
 //! The client's commands on a real cluster: tables for people, JSON for scripts, exit codes, pipes.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
@@ -100,6 +100,57 @@ fn assert_aligned(table: &str) {
             assert!(left || right, "{header}: {line}\n{table}");
         }
     }
+}
+
+/// Why the framework gets no more offers: as a table, as JSON, and over Mesos' HTTP API.
+fn explains(scene: &Scene) {
+    let answer = scene.cluster.json(&["explain", "web"]);
+    assert_eq!(keys(&answer), "framework framework_id roles");
+    let role = &answer["roles"][0];
+    assert_eq!(keys(role), "groups position role");
+    let position = role["position"].as_array().unwrap();
+    assert_eq!(position.len(), 3, "{answer}");
+    let groups = role["groups"].as_array().unwrap();
+    let agents = groups
+        .iter()
+        .map(|group| group["agents"].as_array().unwrap().len());
+    assert_eq!(
+        agents.sum::<usize>(),
+        2,
+        "each agent has one reason: {answer}"
+    );
+    for group in groups {
+        assert_eq!(keys(group), "agents message reason would_be_offered_if");
+    }
+    let text = scene.text(&["explain", "web"]);
+    assert!(text.contains("REASON") && text.contains("PLACE"), "{text}");
+    let agent = groups[0]["agents"][0]["agent_id"].as_str().unwrap();
+    let one = scene.cluster.json(&["explain", "web", "--agent", agent]);
+    let groups = one["roles"][0]["groups"].as_array().unwrap();
+    assert_eq!(groups.len(), 1, "{one}");
+    let (code, line) = scene.failure(&["explain", "web", "--role", "nobody"]);
+    assert_eq!(code, 1, "{line}");
+    assert!(line.contains("nobody"), "{line}");
+
+    let id = answer["framework_id"].as_str().unwrap();
+    let body =
+        format!("{{\"type\":\"EXPLAIN\",\"explain\":{{\"framework_id\":{{\"value\":\"{id}\"}}}}}}");
+    let address = scene.cluster.address();
+    let mut stream = std::net::TcpStream::connect(&address).unwrap();
+    write!(
+        stream,
+        "POST /api/v1 HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAccept: application/json\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+    assert!(
+        reply.contains("\"type\":\"EXPLAIN\"") && reply.contains(id),
+        "{reply}"
+    );
 }
 
 fn tables(scene: &Scene) {
@@ -306,6 +357,7 @@ fn placement(scene: &Scene) {
 fn people_and_scripts_are_answered() {
     let mut scene = Scene::start();
     tables(&scene);
+    explains(&scene);
     stable_keys(&scene);
     files_and_logs(&scene);
     readers_that_go_away(&scene);

@@ -12,11 +12,12 @@ use super::operations;
 use super::operator_views as views;
 use crate::api::error::ApiError;
 use crate::api::events::{EventStream, HEARTBEAT_INTERVAL};
-use crate::base::{FrameworkId, TaskId};
+use crate::base::{AgentId, FrameworkId, TaskId};
 use crate::files::Slice;
-use crate::master::{Handle, OperatorCall, Snapshot};
+use crate::master::{Handle, OperatorCall, Question, Snapshot};
 use crate::proto::v1::master::{Call, Event, KillTask, Response, call, event, response};
 use crate::proto::v1::{maintenance, quota};
+use crate::roles::Role;
 
 /// What serves operators; cheap to clone.
 #[derive(Clone, Debug)]
@@ -172,9 +173,32 @@ impl OperatorCalls {
                 // Encoding a large cluster takes long; the threads that serve connections must not wait.
                 Ok(aside(move || of_state(kind, &snapshot)).await)
             }
+            call::Type::Explain => self.explain(call).await,
             call::Type::ListFiles | call::Type::ReadFile => self.of_files(kind, call).await,
             _ => nothing_yet(kind),
         }
+    }
+
+    /// EXPLAIN, mesosd's own.
+    async fn explain(&self, call: Call) -> Result<Response, ApiError> {
+        let part = call.explain.ok_or_else(|| ApiError::missing("explain"))?;
+        let role = part.role.as_deref().map(Role::parse).transpose();
+        let agent_id = part.agent_id.as_ref();
+        let agent_id = agent_id.map(|id| AgentId::parse(&id.value)).transpose();
+        let question = Question {
+            framework_id: framework_id(&part.framework_id.value, "explain.framework_id")?,
+            role: role.map_err(|error| {
+                ApiError::field("explain.role", format!("explain.role: {error}"))
+            })?,
+            agent_id: agent_id.map_err(|error| {
+                ApiError::field("explain.agent_id", format!("explain.agent_id: {error}"))
+            })?,
+        };
+        Ok(Response {
+            r#type: Some(response::Type::Explain.into()),
+            explain: Some(self.master.explain(question).await?),
+            ..Response::default()
+        })
     }
 
     async fn of_files(&self, kind: call::Type, call: Call) -> Result<Response, ApiError> {

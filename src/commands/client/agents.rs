@@ -23,6 +23,44 @@ pub(super) async fn list(session: &mut Session, output: &mut Output) -> Result<(
     }
 }
 
+/// The one agent that `name` means: its id, else the beginning of one id, else its host.
+pub(super) async fn find(session: &mut Session, name: &str) -> Result<v1::AgentId, ClientError> {
+    let answer = session.ask(v1::master::call::Type::GetAgents).await?;
+    let agents = answer.get_agents.unwrap_or_default().agents;
+    let known = agents.iter().filter_map(|agent| {
+        let info = &agent.agent_info;
+        Some((info.id.as_ref()?, info.hostname.as_str()))
+    });
+    let known: Vec<(&v1::AgentId, &str)> = known.collect();
+    type Fits<'a> = &'a dyn Fn(&v1::AgentId, &str) -> bool;
+    let tests: [Fits<'_>; 3] = [
+        &|id, _| id.value == name,
+        &|id, _| id.value.starts_with(name),
+        &|_, host| host == name,
+    ];
+    for fits in tests {
+        let found: Vec<_> = known.iter().filter(|(id, host)| fits(id, host)).collect();
+        match found.as_slice() {
+            [] => {}
+            [(id, _)] => return Ok(v1::AgentId::clone(id)),
+            several => {
+                let ids = several.iter().take(5).map(|(id, _)| id.value.as_str());
+                return Err(ClientError::Ambiguous {
+                    kind: "agent",
+                    name: name.to_owned(),
+                    found: ids.collect::<Vec<_>>().join(", "),
+                    hint: "",
+                });
+            }
+        }
+    }
+    Err(ClientError::NotFound {
+        kind: "agent",
+        name: name.to_owned(),
+        hint: ": 'mesosd agents' lists those that there are",
+    })
+}
+
 /// Where the agent's API is: the address that the master sees, with the port that the agent listens on.
 pub(super) fn address(agent: &Agent) -> String {
     let info = &agent.agent_info;

@@ -6,6 +6,7 @@
 mod agents;
 mod connect;
 mod error;
+mod explain;
 mod frameworks;
 mod offers;
 mod orders;
@@ -19,6 +20,7 @@ mod tasks;
 
 use std::future::Future;
 
+pub(super) use explain::ExplainArgs;
 pub(super) use frameworks::FrameworkFilter;
 pub(super) use orders::{KillArgs, TeardownArgs};
 pub(super) use output::Format;
@@ -66,6 +68,13 @@ pub(super) fn offers(connection: &Connection) -> ExitCode {
 /// `mesosd roles`.
 pub(super) fn roles(connection: &Connection) -> ExitCode {
     run(connection, roles::list)
+}
+
+/// `mesosd explain`.
+pub(super) fn explain(connection: &Connection, arguments: &ExplainArgs) -> ExitCode {
+    run(connection, async |session, output| {
+        explain::explain(session, output, arguments).await
+    })
 }
 
 /// `mesosd state`.

@@ -10,6 +10,7 @@ mod reconcile;
 mod shell;
 mod subscribe;
 mod updates;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

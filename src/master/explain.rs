@@ -1,0 +1,255 @@
+//! Why a framework gets the offers that it gets: the allocator's reasons, with who holds what.
+//!
+//! Computed when asked, from the allocator's records and the outstanding offers: passes pay
+//! nothing for it. An answer takes about a microsecond per agent and role.
+
+use std::collections::BTreeMap;
+
+use crate::allocator::{Level, Rejection, Share};
+use crate::base::{AgentId, FrameworkId, Instant};
+use crate::proto::v1::master as wire;
+use crate::proto::v1::master::explanation as part;
+use crate::roles::Role;
+
+use super::call::{CallError, Question};
+use super::core::Master;
+
+/// Most frameworks that are named for one agent.
+const RIVALS_MAX: usize = 5;
+
+/// A reason as it is shown.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Reason {
+    word: &'static str,
+    message: String,
+    remedy: Option<String>,
+}
+
+impl Reason {
+    fn new(word: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            word,
+            message: message.into(),
+            remedy: Some(remedy.into()),
+        }
+    }
+}
+
+impl Master {
+    /// The answer, or that there is no such framework, role or agent.
+    pub(super) fn explain(
+        &self,
+        now: Instant,
+        question: &Question,
+    ) -> Result<wire::Explanation, CallError> {
+        let id = &question.framework_id;
+        let unknown = || CallError::not_found(format!("framework {id} is not known"));
+        let framework = self.frameworks.get(id).ok_or_else(unknown)?;
+        if let Some(agent_id) = &question.agent_id
+            && !self.agents.contains_key(agent_id)
+        {
+            return Err(CallError::not_found(format!(
+                "agent {agent_id} is not known"
+            )));
+        }
+        let mut explained = self.allocator.explain(id, now).ok_or_else(unknown)?;
+        if let Some(role) = &question.role {
+            explained.roles.retain(|explained| explained.role == *role);
+            if explained.roles.is_empty() {
+                let message = format!("framework {id} is not in role {role}");
+                return Err(CallError::not_found(message));
+            }
+        }
+        let mut roles = Vec::new();
+        for explained in explained.roles {
+            let mut groups: BTreeMap<Reason, Vec<part::Agent>> = BTreeMap::new();
+            for (rejection, agents) in explained.agents {
+                let wanted =
+                    |agent: &&AgentId| question.agent_id.as_ref().is_none_or(|id| id == *agent);
+                for agent_id in agents.iter().filter(wanted) {
+                    let client = (id, &explained.role);
+                    let (reason, agent) = self.about_agent(client, rejection, agent_id, now);
+                    groups.entry(reason).or_default().push(agent);
+                }
+            }
+            let mut groups: Vec<part::Group> = groups.into_iter().map(group).collect();
+            groups.sort_by_key(|group| std::cmp::Reverse(group.agents.len()));
+            roles.push(part::Role {
+                role: explained.role.to_string(),
+                position: explained.position.iter().map(level).collect(),
+                groups,
+            });
+        }
+        Ok(wire::Explanation {
+            framework_id: id.into(),
+            name: framework.info.name.clone(),
+            roles,
+        })
+    }
+
+    /// The first reason why an agent is not offered, and the agent with what belongs to it.
+    fn about_agent(
+        &self,
+        (framework_id, role): (&FrameworkId, &Role),
+        rejection: Option<Rejection>,
+        agent_id: &AgentId,
+        now: Instant,
+    ) -> (Reason, part::Agent) {
+        let record = self.agents.get(agent_id);
+        let mut agent = part::Agent {
+            agent_id: agent_id.into(),
+            hostname: record.map_or_else(String::new, |record| record.info.hostname.clone()),
+            ..part::Agent::default()
+        };
+        let reason = match rejection {
+            Some(Rejection::NothingAvailable) => {
+                let (reason, rivals) = self.held_by((framework_id, role), agent_id, now);
+                agent.rivals = rivals;
+                reason
+            }
+            Some(rejection) => {
+                if let Rejection::Filtered { until } | Rejection::Returned { until } = rejection {
+                    agent.seconds_left = Some(until.since(now).as_secs_f64());
+                }
+                reason(rejection, role)
+            }
+            None => Reason {
+                word: "next_pass",
+                message: "nothing is in the way: the next pass offers it".to_owned(),
+                remedy: None,
+            },
+        };
+        (reason, agent)
+    }
+
+    /// Who has all of an agent.
+    fn held_by(
+        &self,
+        (framework_id, role): (&FrameworkId, &Role),
+        agent_id: &AgentId,
+        now: Instant,
+    ) -> (Reason, Vec<part::Rival>) {
+        let offers = self.agents.get(agent_id).into_iter();
+        let offers = offers.flat_map(|agent| &agent.offers);
+        let offers: Vec<_> = offers.filter_map(|id| self.offers.get(id)).collect();
+        if (offers.iter()).any(|offer| offer.framework_id == *framework_id && offer.role == *role) {
+            let remedy = "it uses or returns the offer that it holds";
+            let reason = Reason::new(
+                "already_offered",
+                "the framework holds an offer of it",
+                remedy,
+            );
+            return (reason, Vec::new());
+        }
+        let mut rivals: Vec<part::Rival> = offers
+            .iter()
+            .filter_map(|offer| {
+                let held = now.since(offer.since).as_secs_f64();
+                self.rival(&offer.framework_id, &offer.role, Some(held))
+            })
+            .collect();
+        if !rivals.is_empty() {
+            rivals.sort_by(|a, b| b.held_seconds().total_cmp(&a.held_seconds()));
+            rivals.truncate(RIVALS_MAX);
+            let message = "offered to frameworks that come first in the order";
+            let remedy = "they return the offers, or their shares grow above this framework's";
+            return (Reason::new("outranked", message, remedy), rivals);
+        }
+        for (other, held) in self.allocator.allocations(agent_id) {
+            let roles = held.allocations().into_keys();
+            rivals.extend(roles.filter_map(|role| self.rival(&other, &role, None)));
+        }
+        rivals.truncate(RIVALS_MAX);
+        let reason = Reason::new("in_use", "tasks use all of it", "tasks there end");
+        (reason, rivals)
+    }
+
+    fn rival(
+        &self,
+        framework_id: &FrameworkId,
+        role: &Role,
+        held_seconds: Option<f64>,
+    ) -> Option<part::Rival> {
+        let (role_share, framework_share) = self.allocator.shares(framework_id, role)?;
+        let framework = self.frameworks.get(framework_id)?;
+        Some(part::Rival {
+            framework_id: framework_id.into(),
+            name: framework.info.name.clone(),
+            role: role.to_string(),
+            role_share: fraction(role_share),
+            framework_share: fraction(framework_share),
+            held_seconds,
+        })
+    }
+}
+
+fn group((reason, agents): (Reason, Vec<part::Agent>)) -> part::Group {
+    let left = agents.iter().filter_map(|agent| agent.seconds_left);
+    let soonest = left.min_by(f64::total_cmp);
+    let soonest = soonest.map(|seconds| format!(" (the first in {seconds:.1} s)"));
+    let soonest = soonest.unwrap_or_default();
+    part::Group {
+        reason: reason.word.to_owned(),
+        message: reason.message,
+        would_be_offered_if: reason.remedy.map(|remedy| format!("{remedy}{soonest}")),
+        agents,
+    }
+}
+
+fn level(level: &Level) -> part::Level {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    part::Level {
+        label: level.label.clone(),
+        place: level.ahead.map(|ahead| number(ahead + 1)),
+        siblings: number(level.siblings),
+        share: fraction(level.share),
+        history: level.history,
+        weight: level.weight.parse().unwrap_or(1.0),
+    }
+}
+
+/// For people; the order itself is decided on exact ratios.
+fn fraction(share: Share) -> f64 {
+    let (part, whole) = share.ratio();
+    part as f64 / whole as f64
+}
+
+/// The reason in words, and what would have to change.
+fn reason(rejection: Rejection, role: &Role) -> Reason {
+    let word = rejection.name();
+    match rejection {
+        Rejection::Filtered { .. } => Reason::new(
+            word,
+            "the framework refused at least as much; its filter lasts",
+            format!("the filter ends, or REVIVE of role {role}"),
+        ),
+        Rejection::Returned { .. } => Reason::new(
+            word,
+            "the framework returned as much of such an agent unused: those who use it come first",
+            format!("they leave it, or it is asked again, or REVIVE of role {role}"),
+        ),
+        _ => Reason {
+            word,
+            message: rejection.to_string(),
+            remedy: remedy(rejection, role),
+        },
+    }
+}
+
+fn remedy(rejection: Rejection, role: &Role) -> Option<String> {
+    Some(match rejection {
+        Rejection::FrameworkInactive => format!("its scheduler subscribes, in role {role}"),
+        Rejection::Suppressed => format!("REVIVE of role {role}"),
+        Rejection::AgentInactive => "the agent is back and takes tasks".to_owned(),
+        Rejection::CapabilityMissing(capability) => {
+            format!("the framework announces the capability {capability}")
+        }
+        Rejection::ReservedElsewhere => {
+            format!("what is unreserved is freed, or a reservation is made for role {role}")
+        }
+        Rejection::BelowMinimum => "more is freed there, or the smallest bundles are set lower \
+             (--min_allocatable_resources, offer filters of the framework)"
+            .to_owned(),
+        _ => return None,
+    })
+}
