@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::proto::v1;
 
+/// What readers are told that it executes; it is this binary again.
+const PROGRAM: &str = "mesosd";
 /// Cpus added for the command executor itself.
 const CPUS: f64 = 0.1;
 /// Megabytes added for the command executor itself.
@@ -57,6 +59,9 @@ pub(super) fn command_executor_info(
         discovery: task.discovery.clone(),
         shutdown_grace_period: Some((grace + SHUTDOWN_MARGIN).into()),
         command: task.command.as_ref().map(|command| v1::CommandInfo {
+            shell: Some(false),
+            value: Some(PROGRAM.into()),
+            arguments: vec![PROGRAM.into(), "executor".into()],
             user: command.user.clone(),
             ..Default::default()
         }),

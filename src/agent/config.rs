@@ -24,6 +24,10 @@ pub struct AgentConfig {
     pub work_dir: PathBuf,
     /// `--sandbox_directory`: the sandbox seen from inside a container with an image of its own.
     pub sandbox_directory: String,
+    /// End what earlier lives have left, forget the id, and end (`--recover=cleanup`).
+    pub cleanup: bool,
+    /// What may have changed while executors ran on (`--reconfiguration_policy`).
+    pub reconfiguration: Reconfiguration,
     /// Run commands as the framework's or the command's user (`--switch_user`).
     pub switch_user: bool,
     /// `/proc/sys/kernel/random/boot_id`: another one means that nothing survived.
@@ -47,6 +51,15 @@ pub struct AgentConfig {
     /// Bugs for the simulation to catch.
     #[cfg(feature = "testing")]
     pub planted: crate::testing::planted::PlantedBugs,
+}
+
+/// What may change between two lives of an agent that takes its executors back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconfiguration {
+    /// Nothing that the master was told.
+    Equal,
+    /// More resources and attributes.
+    Additive,
 }
 
 /// Time limits of an agent; the defaults are Mesos' own.
@@ -98,6 +111,8 @@ impl AgentConfig {
             domain: None,
             work_dir: work_dir.into(),
             sandbox_directory: "/mnt/mesos/sandbox".into(),
+            cleanup: false,
+            reconfiguration: Reconfiguration::Equal,
             switch_user: true,
             boot_id: String::new(),
             version: crate::proto::MESOS_VERSION.into(),

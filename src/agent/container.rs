@@ -93,6 +93,8 @@ pub struct Limitation {
 /// What a containerizer says about its containers.
 #[derive(Clone, Debug)]
 pub enum ContainerEvent {
+    /// What `Containers::recover` was asked for is done.
+    Recovered,
     /// The supervisor runs.
     Launched {
         /// Which.
@@ -112,6 +114,10 @@ pub enum ContainerEvent {
 /// What the agent asks of a containerizer. The calls return at once; what comes of them is told by
 /// [`ContainerEvent`]s. They take effect in the order in which they are made.
 pub trait Containers: std::fmt::Debug + Send + Sync {
+    /// Takes these containers of an earlier agent back, as if it had launched them, and ends all others
+    /// that it finds; `Recovered` comes when the others have gone. To be called first.
+    fn recover(&self, known: Vec<ContainerConfig>);
+
     /// Starts a container; one `Ended` comes in the end, whatever happens.
     fn launch(&self, config: ContainerConfig);
 

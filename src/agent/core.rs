@@ -57,6 +57,10 @@ pub struct Agent {
     pub(super) gc: GarbageCollector,
     pub(super) counters: Counters,
     pub(super) exit: Option<Exit>,
+    /// Containers of earlier lives are being taken back; the master waits.
+    pub(super) recovering: bool,
+    /// When that was done.
+    pub(super) recovered_at: Option<Timestamp>,
     /// `exit` waits only for containers.
     pub(super) ending_now: bool,
     next_token: u64,
@@ -96,6 +100,8 @@ pub(super) enum Pending {
 pub(super) struct Exit {
     pub(super) reason: String,
     pub(super) failed: bool,
+    /// Executors of checkpointing frameworks stay.
+    pub(super) leaves_executors: bool,
 }
 
 impl Agent {
@@ -122,6 +128,8 @@ impl Agent {
             gc: GarbageCollector::new(&config),
             counters: Counters::default(),
             exit: None,
+            recovering: false,
+            recovered_at: None,
             ending_now: false,
             next_token: 0,
             next_group: 0,
@@ -136,6 +144,7 @@ impl Agent {
 
     /// Effects that start the agent's own clockwork; performed before the first event.
     pub fn start(&mut self, now: Now, effects: &mut Effects) {
+        self.take_back(effects);
         self.gc.start(now, effects);
         self.start_volumes(effects);
     }
@@ -160,6 +169,7 @@ impl Agent {
             Event::ContainerLaunched { container_id, pid } => {
                 self.container_launched(&container_id, pid, effects);
             }
+            Event::Recovered => self.recovered(now, effects),
             Event::ContainerEnded {
                 container_id,
                 ended,
@@ -352,6 +362,7 @@ impl Agent {
         Snapshot {
             now,
             started: self.started,
+            recovered_at: self.recovered_at,
             endpoint: self.config.endpoint(),
             info: Arc::clone(&self.info),
             registered: self.registration.registered_connection().is_some(),

@@ -21,6 +21,7 @@ use super::handle::{Handle, INPUTS_MAX, Input};
 use super::link::{self, LinkClient, LinkEvent};
 use super::operations::{ResourcesGone, recovered_total};
 use super::perform::{ExecutorStream, Exit, World};
+use super::recovery;
 use super::sandboxes;
 use super::socket::{self, SocketError};
 
@@ -50,6 +51,9 @@ pub enum AgentError {
     /// The flags no longer give what is reserved here.
     #[error(transparent)]
     Resources(ResourcesGone),
+    /// Executors of an earlier life cannot be taken back.
+    #[error("{0}")]
+    Changed(String),
     /// `runtime_dir` cannot be used.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -81,6 +85,9 @@ pub fn start(parts: AgentParts) -> Result<Running, AgentError> {
         drop(journal_answers.send(Event::Checkpointed { token, result }));
     })?;
     recovered_total(&parts.config, &checkpointed).map_err(AgentError::Resources)?;
+    if let Some(reason) = recovery::refused(&parts.config, &checkpointed) {
+        return Err(AgentError::Changed(reason));
+    }
     let socket = parts.runtime_dir.join("executor.sock");
     let listener = socket::listen(&socket)?;
 
@@ -294,6 +301,7 @@ impl Driver {
 
 fn container_event(event: ContainerEvent) -> Event {
     match event {
+        ContainerEvent::Recovered => Event::Recovered,
         ContainerEvent::Launched { container_id, pid } => {
             Event::ContainerLaunched { container_id, pid }
         }

@@ -40,6 +40,9 @@ pub enum Effect {
         /// Its stream.
         connection: ConnectionId,
     },
+    /// Take these containers of an earlier life back and end all others that are found; each of these
+    /// is answered like a launch, and the whole by `Event::Recovered`. Comes before any launch.
+    Recover(Vec<ContainerConfig>),
     /// Start a container; answered by `ContainerLaunched` or `ContainerEnded`.
     Launch(Box<ContainerConfig>),
     /// Change what a container may use.

@@ -64,20 +64,9 @@ pub(super) fn executor_environment(
     }
     if let Some(task_id) = command_task {
         set("MESOS_TASK_ID", task_id.to_owned());
-        if let Some(role) = allocation_role(executor) {
-            set("MESOS_ALLOCATION_ROLE", role);
+        if let Some(role) = executor.role() {
+            set("MESOS_ALLOCATION_ROLE", role.to_owned());
         }
     }
     all
-}
-
-/// The role that the executor's or its first task's resources are allocated to.
-fn allocation_role(executor: &Executor) -> Option<String> {
-    let own = executor.info.resources.iter();
-    let tasks = executor
-        .tasks
-        .values()
-        .flat_map(|task| task.info.resources.iter());
-    own.chain(tasks)
-        .find_map(|resource| resource.allocation_info.as_ref()?.role.clone())
 }

@@ -66,6 +66,8 @@ pub enum Event {
         /// The stream.
         connection: ConnectionId,
     },
+    /// The containers of earlier lives are taken back, or ended and removed.
+    Recovered,
     /// The containerizer started the container's supervisor.
     ContainerLaunched {
         /// The container.

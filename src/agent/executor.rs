@@ -87,6 +87,8 @@ pub struct Executor {
     pub status: ExecutorStatus,
     /// Its event stream.
     pub connection: Option<ConnectionId>,
+    /// It was launched by an earlier life of the agent and has not subscribed to this one.
+    pub recovered: bool,
     /// The supervisor's process id on the host.
     pub pid: Option<u32>,
     /// The sandbox on the host.
@@ -148,6 +150,16 @@ impl Executor {
             self.status
         );
         self.status = next;
+    }
+
+    /// The role that its own or its first task's resources are allocated to.
+    #[must_use]
+    pub fn role(&self) -> Option<&str> {
+        let own = self.info.resources.iter();
+        let tasks = self.tasks.values().chain(&self.completed_tasks);
+        let tasks = tasks.flat_map(|task| task.info.resources.iter());
+        own.chain(tasks)
+            .find_map(|resource| resource.allocation_info.as_ref()?.role.as_deref())
     }
 
     /// Tasks that still use resources.

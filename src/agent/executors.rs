@@ -41,6 +41,7 @@ impl Agent {
         let earlier = executor.connection.replace(connection);
         let container_id = executor.container_id.clone();
         let again = executor.status != ExecutorStatus::Registering;
+        executor.recovered = false;
         if !again {
             executor.advance(ExecutorStatus::Running);
         }
@@ -112,6 +113,7 @@ impl Agent {
                 kills.push((task_id.clone(), *policy));
             }
         }
+        let useless = executor.command_executor && !never_arrived.is_empty();
         for task_id in never_arrived {
             let state = self.dropped_state(&key.0);
             let report = Report::new(
@@ -133,6 +135,10 @@ impl Agent {
             }
         }
         self.deliver(key, effects);
+        if useless {
+            // It is for one task, which it will not get.
+            self.end_executor(now, key, Ending::Shutdown, effects);
+        }
     }
 
     /// Any call but SUBSCRIBE.
@@ -228,7 +234,13 @@ impl Agent {
             .is_some_and(|executor| executor.status == ExecutorStatus::Registering);
         if registering {
             tracing::info!(framework_id = %key.0, executor_id = %key.1, "executor did not register");
-            self.end_executor(now, &key, Ending::RegistrationTimeout, effects);
+            let recovered = self.executor(&key).is_some_and(|one| one.recovered);
+            let ending = if recovered {
+                Ending::ReregistrationTimeout
+            } else {
+                Ending::RegistrationTimeout
+            };
+            self.end_executor(now, &key, ending, effects);
         }
     }
 
@@ -272,7 +284,10 @@ impl Agent {
             }
         }
         if ending != Some(Ending::FrameworkRemoved) {
-            let report = last_word(&ended, ending, launched);
+            let mut report = last_word(&ended, ending.as_ref(), launched);
+            if ending == Some(Ending::ReregistrationTimeout) {
+                report = report.with_state(self.gone_state(&key.0));
+            }
             self.report_live_tasks(now, &key, &report, effects);
         }
         self.executor_over(now, &key, &ended, effects);
@@ -462,7 +477,7 @@ impl Agent {
 }
 
 /// What the tasks of an ended container that said nothing themselves are reported with.
-fn last_word(ended: &Ended, ending: Option<Ending>, launched: bool) -> Report {
+fn last_word(ended: &Ended, ending: Option<&Ending>, launched: bool) -> Report {
     let failed = |reason, message: String| Report::new(TaskState::TaskFailed, reason, message);
     if let Some(limit) = &ended.reason {
         return failed(limit.reason, limit.message.clone()).limited(limit.resources.clone());

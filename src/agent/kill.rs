@@ -221,6 +221,7 @@ impl Agent {
         self.exit = Some(Exit {
             reason: format!("the master has removed this agent: {reason}"),
             failed: true,
+            leaves_executors: false,
         });
         self.registration.recorded = Some(Record::AgentRemoved);
         self.checkpoint(Record::AgentRemoved, Pending::Removed, effects);
@@ -229,26 +230,40 @@ impl Agent {
     /// The process is asked to end.
     pub(super) fn shutdown(&mut self, destroy: bool, effects: &mut Effects) {
         if destroy {
-            self.exit.get_or_insert(Exit {
+            self.exit = Some(Exit {
                 reason: "asked to end, all containers have ended".into(),
                 failed: false,
+                leaves_executors: false,
             });
-            self.end_when_empty(effects);
         } else {
-            effects.push(Effect::Exit {
-                reason: "asked to end; executors keep running".into(),
+            self.exit.get_or_insert(Exit {
+                reason: "asked to end; executors of checkpointing frameworks keep running".into(),
                 failed: false,
+                leaves_executors: true,
             });
         }
+        self.end_when_empty(effects);
     }
 
-    /// Destroys every container; the last one's end is the agent's.
+    /// The run outlives this life of the agent.
+    fn stays(&self, key: &ExecutorKey) -> bool {
+        let leaves = self.exit.as_ref().is_some_and(|exit| exit.leaves_executors);
+        leaves
+            && self
+                .executor(key)
+                .is_some_and(|executor| executor.checkpoint)
+    }
+
+    /// Destroys every container that does not stay; the last one's end is the agent's.
     pub(super) fn end_when_empty(&mut self, effects: &mut Effects) {
         let all: Vec<ContainerId> = self.containers.keys().cloned().collect();
         for container_id in all {
             let Some(key) = self.containers.get(&container_id).cloned() else {
                 continue;
             };
+            if self.stays(&key) {
+                continue;
+            }
             match self.executor_mut(&key) {
                 Some(executor) if executor.status == ExecutorStatus::Preparing => {
                     executor.tasks.clear();
@@ -270,10 +285,15 @@ impl Agent {
 
     /// Ends the process once nothing is left to wait for.
     pub(super) fn end_if_empty(&mut self, effects: &mut Effects) {
-        if self.ending_now && self.containers.is_empty() {
+        if self.ending_now && self.containers.values().all(|key| self.stays(key)) {
             self.ending_now = false;
-            if let Some(Exit { reason, failed }) = self.exit.clone() {
-                if !failed {
+            if let Some(exit) = self.exit.clone() {
+                let Exit {
+                    reason,
+                    failed,
+                    leaves_executors,
+                } = exit;
+                if !failed && !leaves_executors {
                     let goodbye = link::from_agent::Message::Unregister(link::Unregister {});
                     self.to_master(goodbye, effects);
                 }

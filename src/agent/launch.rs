@@ -232,6 +232,14 @@ impl Agent {
         }
     }
 
+    /// TASK_GONE for partition-aware frameworks, TASK_LOST for the others.
+    pub(super) fn gone_state(&self, framework_id: &FrameworkId) -> TaskState {
+        match self.dropped_state(framework_id) {
+            TaskState::TaskDropped => TaskState::TaskGone,
+            other => other,
+        }
+    }
+
     /// Takes the tasks in and writes them down, if the framework wants that.
     fn enqueue(&mut self, now: Now, run: Run, effects: &mut Effects) {
         let key = (run.framework_id.clone(), run.executor_id.clone());
@@ -295,6 +303,7 @@ impl Agent {
             checkpoint: framework.info.checkpoint(),
             status: ExecutorStatus::Preparing,
             connection: None,
+            recovered: false,
             pid: None,
             sandbox,
             resources,
@@ -378,10 +387,11 @@ impl Agent {
         effects.set_timer(TimerKey::ExecutorRegistration(container_id), at);
     }
 
-    fn container_config(&self, key: &ExecutorKey) -> ContainerConfig {
+    pub(super) fn container_config(&self, key: &ExecutorKey) -> ContainerConfig {
         let framework = &self.frameworks[&key.0];
         let executor = &framework.executors[&key.1];
-        let first = executor.queued_tasks().next().map(|(_, task)| &task.info);
+        let first = executor.order.front().and_then(|id| executor.tasks.get(id));
+        let first = first.map(|task| &task.info);
         let command_task = first.filter(|_| executor.command_executor);
         let info = Arc::clone(&executor.info);
         let (kind, command) = match command_task {

@@ -81,6 +81,10 @@ impl Snapshot {
             all.insert(name.into(), count as f64);
         }
         let uptime = self.now.wall.since(self.started);
+        if let Some(at) = self.recovered_at {
+            let took = at.since(self.started).as_secs_f64();
+            all.insert("slave/recovery_time_secs".into(), took);
+        }
         for (name, value) in [
             ("slave/uptime_secs", uptime.as_secs_f64()),
             ("slave/registered", f64::from(u8::from(self.registered))),

@@ -79,7 +79,7 @@ mod tests;
 
 pub use self::core::Agent;
 pub use call::{CallRefused, ExecutorCall, ParsedCall, Subscription};
-pub use config::{AgentConfig, Timing};
+pub use config::{AgentConfig, Reconfiguration, Timing};
 pub use container::{
     ContainerConfig, ContainerEvent, ContainerKind, ContainerVolume, Containers, Ended, Limitation,
 };

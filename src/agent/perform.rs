@@ -107,6 +107,7 @@ impl World {
             Effect::CloseExecutor { connection } => {
                 self.executors.remove(&connection);
             }
+            Effect::Recover(known) => self.containers.recover(known),
             Effect::Launch(config) => self.containers.launch(*config),
             Effect::UpdateContainer {
                 container_id,

@@ -131,14 +131,28 @@ impl Agent {
         connection: ConnectionId,
         effects: &mut Effects,
     ) {
+        self.registration.down(effects);
+        self.registration.link = Link::Waiting(connection);
+        if !self.recovering {
+            self.register_soon(now, effects);
+        }
+    }
+
+    /// After a random pause.
+    fn register_soon(&mut self, now: Now, effects: &mut Effects) {
         let registration = &mut self.registration;
-        registration.down(effects);
-        registration.link = Link::Waiting(connection);
         let wait = registration.rng.up_to(registration.backoff);
         if wait.is_zero() {
             self.register(now, effects);
         } else {
             effects.set_timer(TimerKey::Register, now.mono.after(wait));
+        }
+    }
+
+    /// A master that connected during the recovery is waiting.
+    pub(super) fn register_after_recovery(&mut self, now: Now, effects: &mut Effects) {
+        if matches!(self.registration.link, Link::Waiting(_)) {
+            self.register_soon(now, effects);
         }
     }
 

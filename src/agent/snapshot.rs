@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub now: Now,
     /// When the agent started.
     pub started: Timestamp,
+    /// When the containers of earlier lives had been taken back.
+    pub recovered_at: Option<Timestamp>,
     /// Where its API listens, `ip:port`.
     pub endpoint: String,
     /// Description, with id once registered.

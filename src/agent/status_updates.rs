@@ -40,6 +40,10 @@ impl Report {
         }
     }
 
+    pub(super) fn with_state(self, state: TaskState) -> Self {
+        Self { state, ..self }
+    }
+
     pub(super) fn limited(mut self, resources: Vec<v1::Resource>) -> Self {
         self.limitation = Some(resources);
         self
@@ -285,6 +289,26 @@ impl Agent {
                 container.container_id = Some((&executor.container_id).into());
             }
             container.executor_pid = executor.pid;
+            if container.network_infos.is_empty() {
+                container.network_infos.push(self.network());
+            }
+        }
+    }
+
+    /// The network of containers without one of their own: the agent's.
+    fn network(&self) -> v1::NetworkInfo {
+        let six = self.config.ip.contains(':');
+        let protocol = if six {
+            v1::network_info::Protocol::IPv6
+        } else {
+            v1::network_info::Protocol::IPv4
+        };
+        v1::NetworkInfo {
+            ip_addresses: vec![v1::network_info::IpAddress {
+                protocol: Some(protocol.into()),
+                ip_address: Some(self.config.ip.clone()),
+            }],
+            ..v1::NetworkInfo::default()
         }
     }
 

@@ -120,4 +120,4 @@ impl Task {
 }
 
 /// Most statuses kept per task: states go forward, so more come only from a misbehaving executor.
-const STATUSES_MAX: usize = 16;
+pub(super) const STATUSES_MAX: usize = 16;

@@ -86,6 +86,14 @@ impl UpdateStream {
         });
     }
 
+    /// An update of an earlier life that the scheduler has acknowledged.
+    pub(super) fn remember(&mut self, uuid: Uuid) {
+        self.acknowledged.push_back(uuid);
+        if self.acknowledged.len() > ACKNOWLEDGED_MAX {
+            self.acknowledged.pop_front();
+        }
+    }
+
     /// The update is written down. True if it was waiting for that.
     pub(super) fn recorded(&mut self, uuid: Uuid) -> bool {
         let waiting = self
@@ -124,10 +132,7 @@ impl UpdateStream {
         self.queue.front().filter(|head| head.acknowledged)?;
         self.retry = RETRY_MIN;
         let update = self.queue.pop_front()?;
-        self.acknowledged.push_back(update.uuid);
-        if self.acknowledged.len() > ACKNOWLEDGED_MAX {
-            self.acknowledged.pop_front();
-        }
+        self.remember(update.uuid);
         Some(update)
     }
 

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -12,7 +13,9 @@ use super::containers::{NativeContainers, ProcessFetcher, millis, news};
 use super::daemon::{DaemonError, Serve, Surroundings, usable};
 use super::network::{Listening, Network, Place};
 use super::runtime_dir::RuntimeDir;
-use crate::agent::{AgentConfig, AgentParts, Exit, Handle, Running, Timing, fingerprint, start};
+use crate::agent::{
+    AgentConfig, AgentParts, Exit, Handle, Reconfiguration, Running, Timing, fingerprint, start,
+};
 use crate::api::http::agent_routes;
 use crate::api::server::{Limits, serve};
 use crate::api::service::agent::Statistics;
@@ -24,10 +27,12 @@ use crate::election::driver::{addresses, follow};
 use crate::election::session::Ensemble;
 use crate::flags::{
     AgentFlags, CgroupFlags, ContainerFlags, ExecutorFlags, FetcherFlags, FlagError, LauncherKind,
-    MasterAddress, OfferingFlags, Origin, SandboxFlags,
+    MasterAddress, OfferingFlags, Origin, ReconfigurationPolicy, RecoverMode, RecoveryFlags,
+    SandboxFlags,
 };
 use crate::resources::{ReservationForm, Resources};
 use crate::runtime::{Shutdown, ready};
+use crate::telemetry::Metrics;
 
 /// The kernel's name of this boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -44,6 +49,7 @@ pub(super) struct AgentSettings {
     pub(super) cgroups: CgroupFlags,
     pub(super) fetcher: FetcherFlags,
     pub(super) sandboxes: SandboxFlags,
+    pub(super) recovery: RecoveryFlags,
     /// What `--resources` names.
     pub(super) resources: Resources,
     /// What `--attributes` names.
@@ -58,7 +64,7 @@ pub(super) struct Serving {
     containerizer: Arc<Containerizer>,
     stop: Shutdown,
     front_ends: tokio::task::JoinHandle<()>,
-    _runtime_dir: RuntimeDir,
+    runtime_dir: RuntimeDir,
 }
 
 impl AgentSettings {
@@ -144,6 +150,7 @@ impl Serve for AgentFlags {
             cgroups: self.cgroups.clone(),
             fetcher: self.fetcher.clone(),
             sandboxes: self.sandboxes.clone(),
+            recovery: self.recovery.clone(),
             resources,
             attributes,
         };
@@ -159,6 +166,8 @@ impl Serve for AgentFlags {
         (settings, network, masters): Self::Config,
         surroundings: Surroundings,
     ) -> Result<(), DaemonError> {
+        // From here on the signal is ours: before, it ends the process.
+        let unregister = signal(SignalKind::user_defined1())?;
         usable("work_dir", &settings.work_dir)?;
         let listening = network.listen().await?;
         let address = listening.address;
@@ -166,10 +175,17 @@ impl Serve for AgentFlags {
         let mut serving = begin(settings, listening, masters.watch(), surroundings.daemon).await?;
         ready(&said);
         tokio::select! {
-            () = surroundings.shutdown.draining() => serving.drain().await,
+            () = surroundings.shutdown.draining() => serving.leave().await,
+            () = asked(unregister) => serving.drain().await,
             exit = serving.ended() => failed(exit),
         }
     }
+}
+
+/// Returns when SIGUSR1 arrives: as in Mesos, the agent is to end with all that runs on it.
+async fn asked(mut unregister: Signal) {
+    unregister.recv().await;
+    tracing::info!(signal = "SIGUSR1", "ending all executors, then the agent");
 }
 
 /// Starts an agent behind a listener.
@@ -181,7 +197,7 @@ pub(super) async fn begin(
 ) -> Result<Serving, DaemonError> {
     let given = settings.offering.runtime_dir.clone();
     let runtime_dir = RuntimeDir::open(given, &settings.work_dir)?;
-    let config = containerizer_config(&settings, runtime_dir.path().to_owned());
+    let config = containerizer_config(&settings, runtime_dir.path().to_owned(), &daemon.metrics);
     let made = tokio::task::spawn_blocking(move || Containerizer::new(config)).await;
     let (containerizer, events) =
         made.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
@@ -220,7 +236,7 @@ pub(super) async fn begin(
         containerizer,
         stop,
         front_ends,
-        _runtime_dir: runtime_dir,
+        runtime_dir,
     })
 }
 
@@ -250,10 +266,21 @@ impl Serving {
 
     /// Ends what runs, tells the master, and ends.
     pub(super) async fn drain(mut self) -> Result<(), DaemonError> {
-        // This version cannot take tasks of an earlier agent back, so none is left behind.
         self.handle.shutdown(true).await;
         let exit = self.ended().await;
         self.containerizer.shutdown().await;
+        self.close(exit).await
+    }
+
+    /// Ends; executors of checkpointing frameworks go on and wait for the next agent.
+    async fn leave(mut self) -> Result<(), DaemonError> {
+        self.runtime_dir.keep();
+        self.handle.shutdown(false).await;
+        let exit = self.ended().await;
+        self.close(exit).await
+    }
+
+    async fn close(self, exit: Exit) -> Result<(), DaemonError> {
         self.stop.drain();
         // It only ends by itself or with the process.
         let _ = self.front_ends.await;
@@ -269,11 +296,23 @@ fn failed(exit: Exit) -> Result<(), DaemonError> {
     Ok(())
 }
 
-fn containerizer_config(settings: &AgentSettings, runtime_dir: PathBuf) -> ContainerizerConfig {
+fn containerizer_config(
+    settings: &AgentSettings,
+    runtime_dir: PathBuf,
+    metrics: &Metrics,
+) -> ContainerizerConfig {
     let home = &settings.fetcher.frameworks_home;
     let fetcher = ProcessFetcher {
         frameworks_home: (!home.is_empty()).then(|| home.into()),
         stall_timeout: settings.fetcher.fetcher_stall_timeout,
+        succeeded: metrics.counter(
+            "containerizer/fetcher/task_fetches_succeeded",
+            "containers whose files were all fetched",
+        ),
+        failed: metrics.counter(
+            "containerizer/fetcher/task_fetches_failed",
+            "containers of which a file could not be fetched",
+        ),
     };
     let groups = GroupsPlan {
         frameworks_home: fetcher.frameworks_home.clone(),
@@ -282,6 +321,10 @@ fn containerizer_config(settings: &AgentSettings, runtime_dir: PathBuf) -> Conta
     };
     let mut config = ContainerizerConfig::new(runtime_dir, Arc::new(fetcher));
     config.groups = groups;
+    config.destroy_errors = metrics.counter(
+        "containerizer/mesos/container_destroy_errors",
+        "containers of which something could not be removed",
+    );
     config.launcher = match settings.containers.launcher {
         None => LauncherChoice::Auto,
         Some(LauncherKind::Linux) => LauncherChoice::Linux,
@@ -304,6 +347,11 @@ fn agent_config(settings: &AgentSettings, total: &Resources, place: &Place) -> A
     config.port = place.port;
     config.resources = total.to_proto(ReservationForm::Stack);
     config.attributes = settings.attributes.to_proto();
+    config.cleanup = settings.recovery.recover == RecoverMode::Cleanup;
+    config.reconfiguration = match settings.recovery.reconfiguration_policy {
+        ReconfigurationPolicy::Equal => Reconfiguration::Equal,
+        ReconfigurationPolicy::Additive => Reconfiguration::Additive,
+    };
     config.switch_user = settings.containers.switch_user;
     config.boot_id = boot_id(Path::new(BOOT_ID));
     config.executor_environment = environment(&settings.executors);

@@ -13,7 +13,7 @@ use crate::containerizer::fetch::{FetchFailed, FetchRequest, Fetcher, Fetching};
 use crate::containerizer::{self, Containerizer};
 use crate::fetcher::{self, FetchItem, FetchLimits, FetchUser};
 use crate::resources::Resources;
-use crate::telemetry::chain;
+use crate::telemetry::{Counter, chain};
 
 /// Containers' news that wait for the agent.
 const EVENTS_MAX: usize = 1024;
@@ -23,6 +23,10 @@ const EVENTS_MAX: usize = 1024;
 pub(super) struct NativeContainers(pub(super) Arc<Containerizer>);
 
 impl Containers for NativeContainers {
+    fn recover(&self, known: Vec<ContainerConfig>) {
+        self.0.recover(known);
+    }
+
     fn launch(&self, config: ContainerConfig) {
         self.0.launch(config);
     }
@@ -66,6 +70,7 @@ pub(super) fn news(
     tokio::spawn(async move {
         while let Some(event) = from.recv().await {
             let event = match event {
+                containerizer::ContainerEvent::Recovered => ContainerEvent::Recovered,
                 containerizer::ContainerEvent::Launched { container_id, pid } => {
                     ContainerEvent::Launched { container_id, pid }
                 }
@@ -95,6 +100,9 @@ pub(super) fn millis(time: Duration) -> u64 {
 pub(super) struct ProcessFetcher {
     pub(super) frameworks_home: Option<PathBuf>,
     pub(super) stall_timeout: Duration,
+    /// Containers whose files were all brought, and those of which one was not.
+    pub(super) succeeded: Counter,
+    pub(super) failed: Counter,
 }
 
 impl Fetcher for ProcessFetcher {
@@ -112,10 +120,12 @@ impl Fetcher for ProcessFetcher {
             groups: user.groups,
         });
         let program = request.program;
+        let (succeeded, failed) = (self.succeeded.clone(), self.failed.clone());
         Box::pin(async move {
-            fetcher::fetch(&program, &wanted, user.as_ref())
-                .await
-                .map_err(|error| FetchFailed(chain(&error)))
+            let fetched = fetcher::fetch(&program, &wanted, user.as_ref()).await;
+            let counter = if fetched.is_ok() { succeeded } else { failed };
+            counter.increment();
+            fetched.map_err(|error| FetchFailed(chain(&error)))
         })
     }
 }

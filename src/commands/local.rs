@@ -11,7 +11,7 @@ use super::daemon::{DaemonError, Serve, Surroundings, usable};
 use super::master;
 use super::network::Network;
 use crate::api::service::daemon::Daemon;
-use crate::flags::{ClusterFlags, FlagError, LocalFlags};
+use crate::flags::{ClusterFlags, FlagError, LocalFlags, RecoveryFlags};
 use crate::registrar::MemoryStorage;
 use crate::runtime::ready;
 use crate::telemetry::{HostStats, Metrics};
@@ -62,6 +62,7 @@ impl LocalSettings {
             cgroups: flags.cgroups.clone(),
             fetcher: flags.fetcher.clone(),
             sandboxes: flags.sandboxes.clone(),
+            recovery: RecoveryFlags::default(),
             resources,
             attributes,
         };

@@ -45,6 +45,11 @@ impl RuntimeDir {
         })
     }
 
+    /// It stays when the agent ends: containers go on.
+    pub(super) fn keep(&mut self) {
+        self.own = false;
+    }
+
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path

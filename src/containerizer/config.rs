@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::fetch::Fetcher;
 use super::plan::GroupsPlan;
+use crate::telemetry::Counter;
 
 /// Which launcher is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct ContainerizerConfig {
     pub fetcher: Arc<dyn Fetcher>,
     /// How default executors bring the files of their tasks.
     pub groups: GroupsPlan,
+    /// Counts containers of which something could not be removed.
+    pub destroy_errors: Counter,
 }
 
 /// Enough for thread-rich services, far below the kernel's 32768 or 4194304.
@@ -68,6 +71,7 @@ impl ContainerizerConfig {
             program: "/proc/self/exe".into(),
             fetcher,
             groups: GroupsPlan::default(),
+            destroy_errors: Counter::default(),
         }
     }
 }

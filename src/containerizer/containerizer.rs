@@ -1,6 +1,6 @@
 //! The containerizer: launches containers, watches them, answers about them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
@@ -48,6 +48,8 @@ const PORTABLE: [&str; 4] = [
 /// What happens to containers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ContainerEvent {
+    /// Nothing is left of containers that nobody knows.
+    Recovered,
     /// The supervisor runs.
     Launched {
         /// The container.
@@ -62,6 +64,13 @@ pub enum ContainerEvent {
         /// How.
         ended: Box<Ended>,
     },
+}
+
+/// Where a container comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    Launch,
+    TakeBack,
 }
 
 type Wanted = Arc<Mutex<Option<Requests>>>;
@@ -88,8 +97,7 @@ pub struct Containerizer {
 }
 
 impl Containerizer {
-    /// Chooses launcher and isolators, and ends what an earlier agent left in the runtime directory.
-    /// Blocks; to be called once, before the agent does anything else.
+    /// Chooses launcher and isolators. Blocks; to be called once, before the agent does anything else.
     pub fn new(
         config: ContainerizerConfig,
     ) -> Result<(Arc<Self>, mpsc::Receiver<ContainerEvent>), ContainerizerError> {
@@ -116,7 +124,6 @@ impl Containerizer {
             isolators: selected.chosen.isolators,
             spawner,
         });
-        orphans::destroy_all(&engine);
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
         let containerizer = Arc::new(Self {
             engine,
@@ -155,6 +162,31 @@ impl Containerizer {
     /// Starts a container and returns at once; answered by `Launched` and `Ended`, or by `Ended`
     /// alone. A container id that is in use is ignored. To be called inside a tokio runtime.
     pub fn launch(self: &Arc<Self>, config: ContainerConfig) {
+        self.begin(config, Start::Launch);
+    }
+
+    /// Takes containers back that an earlier agent has launched, and ends what else it has left in the
+    /// runtime directory; returns at once. The known ones are answered as after a launch, the whole by
+    /// `Recovered`. To be called once, before the first launch, inside a tokio runtime.
+    pub fn recover(self: &Arc<Self>, known: Vec<ContainerConfig>) {
+        let ids = known.iter().map(|config| config.container_id.to_string());
+        let kept: BTreeSet<String> = ids.collect();
+        for config in known {
+            self.begin(config, Start::TakeBack);
+        }
+        let containerizer = Arc::clone(self);
+        tokio::spawn(async move {
+            let engine = Arc::clone(&containerizer.engine);
+            let ending =
+                tokio::task::spawn_blocking(move || orphans::destroy_all_but(&engine, &kept));
+            if let Err(error) = ending.await {
+                tracing::error!(%error, "the end of unknown containers was cut off");
+            }
+            containerizer.tell(ContainerEvent::Recovered).await;
+        });
+    }
+
+    fn begin(self: &Arc<Self>, config: ContainerConfig, start: Start) {
         let container_id = config.container_id.clone();
         let (destroy, asked) = watch::channel(false);
         {
@@ -182,7 +214,11 @@ impl Containerizer {
                 containerizer: &containerizer,
                 container_id: &container_id,
             };
-            let ended = Box::new(lifecycle.run(&watcher).await);
+            let ended = match start {
+                Start::Launch => lifecycle.run(&watcher).await,
+                Start::TakeBack => lifecycle.take_back(&watcher).await,
+            };
+            let ended = Box::new(ended);
             containerizer.entries().remove(&container_id);
             containerizer.emptied.notify_waiters();
             containerizer

@@ -145,11 +145,13 @@ impl Engine {
         }
         if let Some(Err(error)) = tree.map(|tree| tree.destroy(timeout)) {
             tracing::error!(%container, %error, "control groups remain");
+            self.config.destroy_errors.increment();
             return;
         }
         let runtime = self.containers().join(container.as_str());
         if let Err(error) = fs::remove_dir_all(&runtime) {
             tracing::error!(%container, %error, path = %runtime.display(), "cannot remove");
+            self.config.destroy_errors.increment();
         }
     }
 }

@@ -10,9 +10,10 @@ use super::cgroups::oom::{MemoryLeaf, OomWatch, OutOfMemory};
 use super::cgroups::{CgroupError, Controller, Level, Tree};
 use super::error::LaunchError;
 use super::fetch::FetchRequest;
-use super::isolators::Isolated;
+use super::isolators::{Isolated, Requests};
 use super::launch::{Engine, Prepared};
 use super::launcher::{Spawned, posix};
+use super::orphans;
 use super::plan::LauncherKind;
 use super::status;
 use super::supervised::Supervised;
@@ -68,6 +69,68 @@ impl Lifecycle {
                 message: error.to_string(),
             },
         }
+    }
+
+    /// As [`Self::run`], for a container that an earlier agent has launched.
+    pub(super) async fn take_back(self, observer: &impl Observer) -> Ended {
+        let runtime = self.runtime();
+        let place = runtime.clone();
+        let found = self.blocking(move || orphans::find(&place)).await;
+        let supervised = match found {
+            Ok(Some(found)) => Supervised::found(found),
+            Ok(None) => return self.ended_before(runtime).await,
+            Err(error) => Err(std::io::Error::other(error)),
+        };
+        let supervised = match supervised {
+            Ok(supervised) => supervised,
+            Err(error) => {
+                let container = &self.config.container_id;
+                tracing::error!(%container, %error, "cannot watch a container, it ends");
+                return self.ended_before(runtime).await;
+            }
+        };
+        let isolated = self.isolated(supervised.pid);
+        let oom = oom_watch(&isolated).unwrap_or_else(|error| {
+            let container = &self.config.container_id;
+            tracing::warn!(%container, %error, "cannot watch the memory of a container");
+            None
+        });
+        let running = Running {
+            supervised,
+            oom,
+            isolated: Arc::new(Mutex::new(isolated)),
+            runtime,
+        };
+        let isolated = Arc::clone(&running.isolated);
+        observer.launched(running.supervised.pid, isolated).await;
+        self.watch(running).await
+    }
+
+    fn runtime(&self) -> PathBuf {
+        let containers = self.engine.containers();
+        containers.join(self.config.container_id.as_str())
+    }
+
+    /// The container as it was made.
+    fn isolated(&self, supervisor: u32) -> Isolated {
+        let host = self.engine.host.as_ref();
+        Isolated {
+            tree: host.map(|host| Tree::of(host, self.config.container_id.as_str())),
+            requests: Requests::new(&self.config.resources, &self.config.limits),
+            supervisor,
+        }
+    }
+
+    /// Its supervisor is gone already.
+    async fn ended_before(self, runtime: PathBuf) -> Ended {
+        if !runtime.exists() {
+            return Ended {
+                message: "The container had gone when the agent came back".to_owned(),
+                ..Ended::default()
+            };
+        }
+        let isolated = Arc::new(Mutex::new(self.isolated(0)));
+        self.clear_away(isolated, runtime, None, None).await
     }
 
     async fn launch(&mut self) -> Result<Running, LaunchError> {
@@ -187,6 +250,19 @@ impl Lifecycle {
         {
             tracing::error!(container = %self.config.container_id, "processes remain");
         }
+        self.clear_away(isolated, runtime, limit, supervisor_status)
+            .await
+    }
+
+    /// Reads how it ended and removes what is left.
+    async fn clear_away(
+        &self,
+        isolated: SharedIsolated,
+        runtime: PathBuf,
+        limit: Option<OutOfMemory>,
+        supervisor_status: Option<i32>,
+    ) -> Ended {
+        let timeout = self.engine.config.destroy_timeout;
         let (engine, config) = (Arc::clone(&self.engine), Arc::clone(&self.config));
         let ending = tokio::task::spawn_blocking(move || {
             let wait_status = status::read(&runtime);

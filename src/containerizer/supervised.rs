@@ -8,6 +8,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::launcher::Spawned;
+use super::orphans::Found;
 use super::ready::register;
 
 /// A supervisor that runs, or has ended and waits to be reaped.
@@ -15,7 +16,8 @@ use super::ready::register;
 pub(super) struct Supervised {
     pub(super) pid: u32,
     pidfd: AsyncFd<OwnedFd>,
-    lifeline: AsyncFd<OwnedFd>,
+    /// Readable when the container's first process has ended, or is known to have ended.
+    first: Option<AsyncFd<OwnedFd>>,
 }
 
 impl Supervised {
@@ -24,7 +26,17 @@ impl Supervised {
         Ok(Self {
             pid: spawned.pid,
             pidfd: register(spawned.pidfd, Interest::READABLE)?,
-            lifeline: register(spawned.lifeline, Interest::READABLE)?,
+            first: Some(register(spawned.lifeline, Interest::READABLE)?),
+        })
+    }
+
+    /// One that an earlier agent has launched. To be called inside a tokio runtime.
+    pub(super) fn found(found: Found) -> io::Result<Self> {
+        let first = found.first.map(|fd| register(fd, Interest::READABLE));
+        Ok(Self {
+            pid: found.pid,
+            pidfd: register(found.pidfd, Interest::READABLE)?,
+            first: first.transpose()?,
         })
     }
 
@@ -38,7 +50,8 @@ impl Supervised {
     pub(super) fn reap(&self) -> Option<i32> {
         let mut status = 0;
         let pid = libc::pid_t::try_from(self.pid).ok()?;
-        // SAFETY: the status lives across the call; the process is our child and reaped only here.
+        // SAFETY: the status lives across the call; the process is our child and reaped only here, or
+        // that of an earlier agent, and then the call does nothing.
         let reaped = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
         (reaped == pid).then_some(status)
     }
@@ -46,7 +59,10 @@ impl Supervised {
     /// Waits until the container's first process has gone as well, at most for `timeout`; false if
     /// it has not. It ends everything below it before.
     pub(super) async fn first_process_gone(&self, timeout: Duration) -> bool {
-        tokio::time::timeout(timeout, self.lifeline.readable())
+        let Some(first) = &self.first else {
+            return true;
+        };
+        tokio::time::timeout(timeout, first.readable())
             .await
             .is_ok()
     }

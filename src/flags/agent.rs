@@ -46,6 +46,8 @@ pub struct AgentFlags {
     #[command(flatten)]
     pub sandboxes: SandboxFlags,
     #[command(flatten)]
+    pub recovery: RecoveryFlags,
+    #[command(flatten)]
     pub network: NetworkFlags,
     #[command(flatten)]
     pub logging: LoggingFlags,
@@ -185,19 +187,36 @@ pub enum ReconfigurationPolicy {
     Additive,
 }
 
+/// How a restarted agent goes on.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Recovery", rename_all = "snake_case")]
+pub struct RecoveryFlags {
+    /// What to do with executors of the agent's last run: take them back, or end them, forget the
+    /// agent's id and end.
+    #[arg(long, value_name = "MODE", value_enum, default_value = "reconnect")]
+    pub recover: RecoverMode,
+    /// What may have changed of the agent's resources, attributes and address when executors of its
+    /// last run are taken back: nothing, or only more of them.
+    #[arg(long, value_name = "POLICY", value_enum, default_value = "equal")]
+    pub reconfiguration_policy: ReconfigurationPolicy,
+}
+
+impl Default for RecoveryFlags {
+    fn default() -> Self {
+        Self {
+            recover: RecoverMode::Reconnect,
+            reconfiguration_policy: ReconfigurationPolicy::Equal,
+        }
+    }
+}
+
 /// Flags of a Mesos agent that this version takes but does not follow.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = super::COMPATIBILITY, rename_all = "snake_case")]
 pub struct AgentCompatibilityFlags {
-    /// What to do with executors of the agent's last run: this version starts anew.
-    #[arg(long, value_name = "MODE", value_enum, default_value = "reconnect")]
-    pub recover: RecoverMode,
-    /// Whether errors of the recovery end the agent: this version recovers nothing.
+    /// Whether damaged records end the agent: they are set aside, counted and logged.
     #[arg(long, action = ArgAction::Set, default_value_t = true)]
     pub strict: bool,
-    /// What may change between two starts: this version starts anew each time.
-    #[arg(long, value_name = "POLICY", value_enum, default_value = "equal")]
-    pub reconfiguration_policy: ReconfigurationPolicy,
     /// Kinds of container images: tasks with an image are refused.
     #[arg(long, value_name = "KINDS")]
     pub image_providers: Option<String>,

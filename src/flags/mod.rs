@@ -22,7 +22,8 @@ mod zookeeper;
 mod tests;
 
 pub use agent::{
-    AgentFlags, ExecutorFlags, OfferingFlags, ReconfigurationPolicy, RecoverMode, SandboxFlags,
+    AgentFlags, ExecutorFlags, OfferingFlags, ReconfigurationPolicy, RecoverMode, RecoveryFlags,
+    SandboxFlags,
 };
 pub use containers::{CgroupFlags, ContainerFlags, ContainerizerKind, FetcherFlags, LauncherKind};
 pub use definition::{RoleFlags, definition};

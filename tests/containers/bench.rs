@@ -130,7 +130,7 @@ impl Bench {
         self.containerizer.launch(config);
         match self.event().await {
             ContainerEvent::Launched { pid, .. } => pid,
-            ContainerEvent::Ended { ended, .. } => panic!("not launched: {ended:?}"),
+            other => panic!("not launched: {other:?}"),
         }
     }
 

@@ -148,10 +148,13 @@ async fn container_of_a_dead_agent_is_destroyed_by_the_next() {
         .unwrap();
         let marker = config.sandbox.display().to_string();
         assert!(!processes_with(&marker).is_empty());
-        let (containerizer, _events) = tokio::task::spawn_blocking(|| Containerizer::new(next))
+        let (containerizer, mut events) = tokio::task::spawn_blocking(|| Containerizer::new(next))
             .await
             .unwrap()
             .unwrap();
+        assert!(!processes_with(&marker).is_empty());
+        containerizer.recover(Vec::new());
+        assert_eq!(events.recv().await, Some(ContainerEvent::Recovered));
         // The first process ends the rest as soon as it sees that the supervisor is gone.
         for _ in 0..500 {
             if processes_with(&marker).is_empty() {
@@ -181,6 +184,7 @@ async fn many_containers_at_once_leave_nothing() {
         let mut launched = 0;
         while statuses.len() < 40 {
             match bench.event().await {
+                ContainerEvent::Recovered => unreachable!("nothing was to be recovered"),
                 ContainerEvent::Launched { .. } => launched += 1,
                 ContainerEvent::Ended {
                     ended,

@@ -58,6 +58,29 @@ impl Daemon {
         Self::start_at(free_port(), log, flags, uid)
     }
 
+    /// Starts it once more with more flags, to do what it does and end; gives its exit code.
+    pub(crate) fn run_to_end(&mut self, more: &[&str]) -> Option<i32> {
+        let output = File::options().append(true).open(&self.log).unwrap();
+        let child = Command::new(MESOSD)
+            .args(self.flags.iter().filter(|flag| {
+                let name = flag.split_once('=').map_or(flag.as_str(), |(name, _)| name);
+                !more
+                    .iter()
+                    .any(|other| other.starts_with(&format!("{name}=")))
+            }))
+            .args(more)
+            .args(["--ip=127.0.0.1", &format!("--port={}", self.address.port())])
+            .env_remove("MESOS_MASTER")
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        self.child = child;
+        self.wait(Duration::from_secs(20))
+    }
+
     fn start_at(port: u16, log: PathBuf, flags: Vec<String>, uid: Option<u32>) -> Self {
         let output = File::options()
             .create(true)
@@ -118,6 +141,15 @@ impl Daemon {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         let (log, flags) = (self.log.clone(), self.flags.clone());
+        *self = Self::start_at(self.address.port(), log, flags, self.uid);
+    }
+
+    /// Asks the daemon to end, waits until it has, and starts it again as it was, with more flags.
+    pub(crate) fn restart(&mut self, with: Signal, more: &[&str]) {
+        self.signal(with);
+        self.wait(Duration::from_secs(20));
+        let (log, mut flags) = (self.log.clone(), self.flags.clone());
+        flags.extend(more.iter().map(|&flag| flag.to_owned()));
         *self = Self::start_at(self.address.port(), log, flags, self.uid);
     }
 
@@ -308,11 +340,12 @@ impl Cluster {
         text
     }
 
-    /// SIGTERM to all; every daemon must exit with 0, and nothing may be left behind.
+    /// Asks all to end, agents with all that runs on them; every daemon must exit with 0, and nothing
+    /// may be left behind.
     pub(crate) fn stop(mut self) {
         let limit = Duration::from_secs(20);
         for agent in &mut self.agents {
-            agent.signal(Signal::SIGTERM);
+            agent.signal(Signal::SIGUSR1);
             assert_eq!(agent.wait(limit), Some(0), "{}", agent.log());
         }
         self.master.signal(Signal::SIGTERM);

@@ -1,6 +1,8 @@
 //! The product as its users run it: the real binary, real sockets, real cgroups.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod agent_api;
+mod agent_recovery;
 mod client;
 mod clients;
 mod cluster;
@@ -13,4 +15,5 @@ mod limits;
 mod master_failover;
 mod sandboxes;
 mod scheduler;
+mod shape;
 mod tasks;

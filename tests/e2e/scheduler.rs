@@ -185,6 +185,22 @@ impl Scheduler {
         }
     }
 
+    /// Whether nothing else is told of a task for a while than `last`, which may come again.
+    pub(crate) fn no_more_than(&mut self, last: &v1::TaskStatus) -> bool {
+        let deadline = Instant::now() + Duration::from_millis(300);
+        while let left = deadline.saturating_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            let next = self.events.next();
+            let heard = async { tokio::time::timeout(left, next).await };
+            if let Ok(event) = self.runtime.block_on(heard) {
+                self.take(event.unwrap());
+            }
+        }
+        let mut others = self.updates.iter();
+        others.all(|status| status.task_id != last.task_id || status.uuid == last.uuid)
+    }
+
     /// Asks for the end of a task; with a grace in place of the task's own.
     pub(crate) fn kill(&self, task: &str, grace: Option<Duration>) {
         let policy = grace.map(|grace| v1::KillPolicy {

@@ -8,6 +8,7 @@ use crate::base::{ContainerId, ExecutorId, FrameworkId, TaskId, Uuid};
 use crate::proto::v1;
 
 use super::record::Record;
+use crate::agent::task::STATUSES_MAX;
 
 /// What an agent has written down, as of its last record.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,6 +63,21 @@ pub struct CheckpointedTask {
     pub executor_id: ExecutorId,
     /// Its description.
     pub info: Arc<v1::TaskInfo>,
+    /// Its statuses, acknowledged or not, as [`crate::agent::Task`] keeps them.
+    pub statuses: Vec<Arc<v1::TaskStatus>>,
+}
+
+impl CheckpointedTask {
+    fn record(&mut self, status: &Arc<v1::TaskStatus>) {
+        let last = self.statuses.last();
+        if last.is_some_and(|last| last.state == status.state) {
+            self.statuses.pop();
+        }
+        self.statuses.push(Arc::clone(status));
+        if self.statuses.len() > STATUSES_MAX {
+            self.statuses.remove(0);
+        }
+    }
 }
 
 /// The open updates of one task.
@@ -152,7 +168,11 @@ impl Checkpointed {
                 let executor_id = executor_id.clone();
                 self.tasks.insert(
                     (framework_id.clone(), task_id),
-                    CheckpointedTask { executor_id, info },
+                    CheckpointedTask {
+                        executor_id,
+                        info,
+                        statuses: Vec::new(),
+                    },
                 );
             }
             Record::Update {
@@ -187,15 +207,19 @@ impl Checkpointed {
         status: &Arc<v1::TaskStatus>,
     ) {
         let task_id = TaskId::new(status.task_id.value.as_str());
+        let key = (framework_id.clone(), task_id);
         let updates = self
             .updates
-            .entry((framework_id.clone(), task_id))
+            .entry(key.clone())
             .or_insert_with(|| CheckpointedUpdates {
                 executor_id: executor_id.cloned(),
                 queue: Vec::new(),
             });
         if updates.queue.iter().all(|known| known.uuid != status.uuid) {
             updates.queue.push(Arc::clone(status));
+            if let Some(task) = self.tasks.get_mut(&key) {
+                task.record(status);
+            }
         }
     }
 
@@ -235,6 +259,35 @@ impl Checkpointed {
         // Updates that nobody has acknowledged outlive the framework's work here.
     }
 
+    /// What a task has gone through and the scheduler has seen.
+    fn acknowledged_statuses(
+        &self,
+        framework_id: &FrameworkId,
+        task: &CheckpointedTask,
+        records: &mut Vec<Record>,
+    ) {
+        let task_id = TaskId::new(task.info.task_id.value.as_str());
+        let open = self.updates.get(&(framework_id.clone(), task_id.clone()));
+        let open = open.map_or(&[][..], |updates| updates.queue.as_slice());
+        for status in &task.statuses {
+            let uuid = Uuid::from_slice(status.uuid());
+            let seen = open.iter().all(|waiting| waiting.uuid != status.uuid);
+            let Some(uuid) = uuid.filter(|_| seen) else {
+                continue;
+            };
+            records.push(Record::Update {
+                framework_id: framework_id.clone(),
+                executor_id: Some(task.executor_id.clone()),
+                status: Arc::clone(status),
+            });
+            records.push(Record::Acknowledged {
+                framework_id: framework_id.clone(),
+                task_id: task_id.clone(),
+                uuid,
+            });
+        }
+    }
+
     /// The fewest records that fold into this.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
@@ -268,6 +321,7 @@ impl Checkpointed {
                 executor_id: task.executor_id.clone(),
                 task: Arc::clone(&task.info),
             });
+            self.acknowledged_statuses(framework_id, task, &mut records);
         }
         for ((framework_id, _), updates) in &self.updates {
             for status in &updates.queue {

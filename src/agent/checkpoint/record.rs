@@ -23,8 +23,8 @@ pub enum Record {
     },
     /// The cluster has removed the agent: its id must not be used again.
     AgentRemoved,
-    /// A new life of the agent begins: no task of the earlier ones goes on. What their ended tasks still
-    /// have to report stays.
+    /// A new life of the agent began that took nothing back, as those of earlier versions did: no task
+    /// of the lives before goes on. What their ended tasks still have to report stays. Only read.
     Restarted,
     /// A checkpointing framework has work here.
     Framework {

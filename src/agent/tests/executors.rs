@@ -300,16 +300,6 @@ fn a_local_agent_ends_with_its_last_container() {
 }
 
 #[test]
-fn a_stopped_agent_leaves_its_executors_alone() {
-    let mut rig = Rig::registered();
-    rig.running(framework(), "t");
-    rig.step(Event::Shutdown { destroy: false });
-    let effects = rig.take();
-    assert!(destroyed(&effects).is_empty());
-    assert_eq!(exits(&effects), Some(false));
-}
-
-#[test]
 fn metrics_have_mesos_names_and_count_what_is_used() {
     let mut rig = Rig::registered();
     rig.running(framework(), "t");

@@ -74,6 +74,12 @@ impl Rig {
         rig
     }
 
+    fn start(&mut self) {
+        let mut effects = Effects::new();
+        self.agent.start(self.now, &mut effects);
+        self.effects.extend(effects.drain());
+    }
+
     fn register(&mut self) {
         self.step(Event::MasterConnected { connection: MASTER });
         self.master(registered(1));

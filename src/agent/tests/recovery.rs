@@ -25,20 +25,209 @@ fn the_id_and_open_updates_survive() {
     assert_eq!(update.status.state(), TaskState::TaskFinished);
 }
 
+/// A life after `rig`'s, its containers taken back, its master answering.
+fn next_life(rig: &Rig) -> Rig {
+    let mut next = Rig::with(config(), rig.disk.clone());
+    next.start();
+    next.step(Event::MasterConnected { connection: MASTER });
+    assert!(sent(&next.take()).is_empty(), "containers come first");
+    next.step(Event::Recovered);
+    next
+}
+
+fn known(effects: &[Effect]) -> Vec<&ContainerConfig> {
+    let mut all = Vec::new();
+    for effect in effects {
+        if let Effect::Recover(known) = effect {
+            all.extend(known);
+        }
+    }
+    all
+}
+
 #[test]
-fn a_third_life_hears_nothing_of_what_the_first_did_not_end() {
+fn an_executor_comes_back_with_its_task() {
+    let mut rig = Rig::registered();
+    let container = rig.running(durable(), "t");
+    rig.update("t", status("t", TaskState::TaskRunning, 1));
+    let update = update_sent(&rig.take());
+    rig.acknowledge(&update);
+    rig.run(durable(), custom_task("u", "E"));
+    let mut next = Rig::with(config(), rig.disk.clone());
+    next.start();
+    let effects = next.take();
+    let ids: Vec<_> = known(&effects)
+        .iter()
+        .map(|one| &one.container_id)
+        .collect();
+    assert_eq!(ids.len(), 2);
+    assert!(ids.contains(&&container));
+
+    let mut next = next_life(&rig);
+    let effects = next.take();
+    let [link::from_agent::Message::Reregister(message)] = sent(&effects)[..] else {
+        panic!("re-registers: {effects:?}");
+    };
+    let states: Vec<_> = message.tasks.iter().map(v1::Task::state).collect();
+    assert_eq!(states, [TaskState::TaskStaging, TaskState::TaskRunning]);
+    assert_eq!(message.tasks[1].status_update_uuid(), [1; 16]);
+    assert_eq!(message.executors.len(), 1);
+    assert_eq!(message.frameworks.len(), 1);
+    next.master(registered(1));
+    assert!(
+        sent(&next.take()).is_empty(),
+        "what is acknowledged is not sent again"
+    );
+
+    next.subscribe("t");
+    assert_eq!(
+        told_types(&next.take()),
+        [v1::executor::event::Type::Subscribed]
+    );
+    // It did not hear that its update was taken.
+    next.update("t", status("t", TaskState::TaskRunning, 1));
+    let effects = next.take();
+    assert!(updates(&effects).is_empty());
+    assert_eq!(
+        told_types(&effects),
+        [v1::executor::event::Type::Acknowledged]
+    );
+    next.update("t", status("t", TaskState::TaskFinished, 2));
+    let update = update_sent(&next.take());
+    assert_eq!(update.status.state(), TaskState::TaskFinished);
+    next.ended(&container, Ended::default());
+    next.acknowledge(&update);
+    let left: Vec<_> = next.disk.tasks.keys().map(|key| key.1.as_str()).collect();
+    assert_eq!(left, ["u"]);
+}
+
+#[test]
+fn an_executor_that_stays_away_ends_and_a_task_that_never_arrived_is_lost() {
+    let mut rig = Rig::registered();
+    let away = rig.running(durable(), "away");
+    rig.running(durable(), "early");
+    let mut next = next_life(&rig);
+    next.master(registered(1));
+    // It was launched, and its task was not handed over before the agent ended.
+    next.subscribe("early");
+    let effects = next.take();
+    let update = update_sent(&effects);
+    assert_eq!(update.status.state(), TaskState::TaskLost);
+    assert_eq!(
+        update.status.reason(),
+        v1::task_status::Reason::AgentRestarted
+    );
+    assert!(told_types(&effects).contains(&v1::executor::event::Type::Shutdown));
+    next.step(Event::TimerFired(TimerKey::ExecutorRegistration(
+        away.clone(),
+    )));
+    assert_eq!(destroyed(&next.take()), [away.clone()]);
+    next.ended(&away, Ended::default());
+    let update = update_sent(&next.take());
+    assert_eq!(update.status.state(), TaskState::TaskLost);
+    assert_eq!(
+        update.status.reason(),
+        v1::task_status::Reason::ExecutorReregistrationTimeout
+    );
+}
+
+#[test]
+fn a_command_executor_whose_task_is_over_is_not_kept() {
+    let mut rig = Rig::registered();
+    let container = rig.running(durable(), "t");
+    rig.update("t", status("t", TaskState::TaskFinished, 1));
+    let update = update_sent(&rig.take());
+    rig.acknowledge(&update);
+    let mut next = next_life(&rig);
+    assert_eq!(destroyed(&next.take()), std::slice::from_ref(&container));
+    next.ended(&container, Ended::default());
+    assert!(next.disk.executors.is_empty() && next.disk.frameworks.is_empty());
+}
+
+#[test]
+fn a_third_life_knows_what_the_first_has_done() {
     let mut first = Rig::registered();
     first.running(durable(), "t");
-    first.update("t", status("t", TaskState::TaskRunning, 1));
-    assert_eq!((first.disk.updates.len(), first.disk.tasks.len()), (1, 1));
-    let mut second = Rig::with(config(), first.disk.clone());
-    second.step(Event::MasterConnected { connection: MASTER });
-    second.take();
-    second.master(registered(1));
-    second.running(durable(), "u");
-    let left: Vec<_> = second.disk.tasks.keys().map(|key| key.1.as_str()).collect();
-    assert_eq!(left, ["u"]);
-    assert!(second.disk.updates.is_empty(), "{:?}", second.disk.updates);
+    first.update("t", status("t", TaskState::TaskStarting, 1));
+    let update = update_sent(&first.take());
+    first.acknowledge(&update);
+    first.update("t", status("t", TaskState::TaskRunning, 2));
+    let second = next_life(&first);
+    let mut folded = Checkpointed::default();
+    for record in second.disk.records() {
+        folded.apply(&record);
+    }
+    assert_eq!(folded, second.disk);
+    let third = next_life(&second);
+    let snapshot = third.snapshot();
+    let executor = snapshot.executors().next().unwrap();
+    let task = executor.tasks.values().next().unwrap();
+    let states: Vec<_> = task.statuses.iter().map(v1::TaskStatus::state).collect();
+    assert_eq!(states, [TaskState::TaskStarting, TaskState::TaskRunning]);
+}
+
+#[test]
+fn cleanup_ends_everything_and_forgets_the_id() {
+    let mut rig = Rig::registered();
+    rig.running(durable(), "t");
+    let mut config = config();
+    config.cleanup = true;
+    let mut next = Rig::with(config, rig.disk.clone());
+    next.start();
+    assert!(known(&next.take()).is_empty());
+    next.step(Event::Recovered);
+    assert_eq!(exits(&next.take()), Some(false));
+    assert_eq!(next.disk, Checkpointed::default());
+}
+
+#[test]
+fn the_policy_says_what_may_change_under_executors() {
+    use super::super::recovery::refused;
+    let mut rig = Rig::registered();
+    let mut larger = config();
+    larger.resources = resources(8.0, 8192.0);
+    let mut smaller = config();
+    smaller.resources = resources(1.0, 128.0);
+    for changed in [&larger, &smaller] {
+        assert_eq!(refused(changed, &rig.disk), None, "nothing is taken back");
+    }
+    rig.running(durable(), "t");
+    assert_eq!(refused(&config(), &rig.disk), None);
+    let reason = refused(&larger, &rig.disk).unwrap();
+    assert!(
+        reason.starts_with("--reconfiguration_policy=equal: "),
+        "{reason}"
+    );
+    larger.reconfiguration = Reconfiguration::Additive;
+    smaller.reconfiguration = Reconfiguration::Additive;
+    assert_eq!(refused(&larger, &rig.disk), None);
+    assert!(refused(&smaller, &rig.disk).is_some());
+    smaller.cleanup = true;
+    assert_eq!(refused(&smaller, &rig.disk), None);
+}
+
+#[test]
+fn an_agent_that_ends_leaves_executors_of_checkpointing_frameworks_alone() {
+    let mut rig = Rig::registered();
+    rig.running(durable(), "stays");
+    rig.step(Event::Shutdown { destroy: false });
+    assert_eq!(exits(&rig.take()), Some(false));
+
+    let mut rig = Rig::registered();
+    let goes = rig.running(framework(), "goes");
+    rig.step(Event::Shutdown { destroy: false });
+    let effects = rig.take();
+    assert_eq!(
+        (exits(&effects), destroyed(&effects)),
+        (None, vec![goes.clone()])
+    );
+    rig.ended(&goes, Ended::default());
+    let effects = rig.take();
+    assert_eq!(exits(&effects), Some(false));
+    assert!(
+        sent(&effects).is_empty(),
+        "it does not unregister: {effects:?}"
+    );
 }
 
 #[test]

@@ -105,6 +105,13 @@ struct FakeContainers {
 }
 
 impl Containers for FakeContainers {
+    fn recover(&self, known: Vec<ContainerConfig>) {
+        for config in known {
+            self.launch(config);
+        }
+        self.events.try_send(ContainerEvent::Recovered).unwrap();
+    }
+
     fn launch(&self, config: ContainerConfig) {
         let container_id = config.container_id;
         self.launched.lock().unwrap().push(container_id.clone());

@@ -1,56 +1,22 @@
 //! Operators' calls to an agent: its state, its containers, the files of its sandboxes.
 
-use std::fmt;
-use std::sync::Arc;
-
 use super::agent_views as views;
 use super::daemon::{Daemon, metrics_to_proto};
 use super::files::FileCalls;
+use super::measure::Measurements;
+pub use super::measure::{Measured, Statistics};
 use super::operator::aside;
 use crate::agent::{Handle, Snapshot};
 use crate::api::error::ApiError;
-use crate::base::ContainerId;
 use crate::files::Slice;
-use crate::proto::v1;
 use crate::proto::v1::agent::{Call, Response, call, response};
-
-/// Where the statistics of a container come from; asked on a thread that may block.
-#[derive(Clone)]
-pub struct Statistics(Arc<Measure>);
-
-type Measure = dyn Fn(&ContainerId) -> Option<v1::ResourceStatistics> + Send + Sync;
-
-impl Statistics {
-    /// Asks `source`.
-    pub fn new(
-        source: impl Fn(&ContainerId) -> Option<v1::ResourceStatistics> + Send + Sync + 'static,
-    ) -> Self {
-        Self(Arc::new(source))
-    }
-
-    /// An agent that cannot measure.
-    #[must_use]
-    pub fn none() -> Self {
-        Self::new(|_| None)
-    }
-
-    pub(super) fn of(&self, id: &ContainerId) -> Option<v1::ResourceStatistics> {
-        (self.0)(id)
-    }
-}
-
-impl fmt::Debug for Statistics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Statistics").finish_non_exhaustive()
-    }
-}
 
 /// What serves an agent's operators; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AgentCalls {
     agent: Handle,
     daemon: Daemon,
-    statistics: Statistics,
+    measurements: Measurements,
     files: FileCalls,
 }
 
@@ -62,7 +28,7 @@ impl AgentCalls {
             files: FileCalls::of_agent(&daemon, agent.clone()),
             agent,
             daemon,
-            statistics,
+            measurements: Measurements::new(statistics),
         }
     }
 
@@ -85,6 +51,15 @@ impl AgentCalls {
     /// The agent is shutting down.
     pub async fn snapshot(&self) -> Result<Snapshot, ApiError> {
         Ok(self.agent.snapshot().await?)
+    }
+
+    /// Every container of an executor with what it uses.
+    ///
+    /// # Errors
+    ///
+    /// The agent is shutting down.
+    pub async fn measured(&self) -> Result<Vec<Measured>, ApiError> {
+        Ok(self.measurements.all(self.snapshot().await?).await)
     }
 
     /// One call. Orders are answered by a response without type.
@@ -145,6 +120,17 @@ impl AgentCalls {
                 answer.read_file = Some(response::ReadFile { size, data });
                 response::Type::ReadFile
             }
+            call::Type::GetContainers => {
+                let wanted = call.get_containers.unwrap_or_default();
+                let measured = self.measured().await?;
+                let nested = wanted.show_nested.unwrap_or(false);
+                answer.get_containers = Some(views::containers(&measured, nested));
+                response::Type::GetContainers
+            }
+            call::Type::PruneImages => {
+                let message = "PRUNE_IMAGES: this agent keeps no images: no provider is configured";
+                return Err(ApiError::invalid(message));
+            }
             _ => return self.of_state(kind).await,
         };
         answer.r#type = Some(of.into());
@@ -175,12 +161,6 @@ impl AgentCalls {
             call::Type::GetTasks => {
                 answer.get_tasks = Some(aside(move || views::tasks(&snapshot)).await);
                 response::Type::GetTasks
-            }
-            call::Type::GetContainers => {
-                let statistics = self.statistics.clone();
-                let containers = aside(move || views::containers(&snapshot, &statistics)).await;
-                answer.get_containers = Some(containers);
-                response::Type::GetContainers
             }
             call::Type::GetMetrics => {
                 let metrics = metrics_to_proto(self.daemon.all_metrics(snapshot.metrics()));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::agent::Statistics;
+use super::measure::Measured;
 use crate::agent::{Executor, Framework, Snapshot, Stage};
 use crate::proto::v1;
 use crate::proto::v1::agent::response::{self, get_containers, get_executors, get_frameworks};
@@ -68,25 +68,30 @@ pub(super) fn tasks(snapshot: &Snapshot) -> response::GetTasks {
     all
 }
 
-/// GET_CONTAINERS: those of executors. Asks the host, so it takes its time.
-pub(super) fn containers(snapshot: &Snapshot, statistics: &Statistics) -> response::GetContainers {
+/// GET_CONTAINERS: those of executors and, if wanted, those of the tasks in them.
+pub(super) fn containers(measured: &[Measured], nested: bool) -> response::GetContainers {
     let mut containers = Vec::new();
-    for executor in snapshot
-        .executors()
-        .filter(|executor| executor.status.has_container())
-    {
-        containers.push(get_containers::Container {
+    for one in measured {
+        let executor = &one.executor;
+        let container = |status: v1::ContainerStatus, container_id| get_containers::Container {
             framework_id: Some((&executor.framework_id).into()),
             executor_id: Some((&executor.id).into()),
-            executor_name: executor.info.name.clone(),
-            container_id: (&executor.container_id).into(),
-            container_status: Some(v1::ContainerStatus {
-                container_id: Some((&executor.container_id).into()),
-                executor_pid: executor.pid,
-                ..v1::ContainerStatus::default()
-            }),
-            resource_statistics: statistics.of(&executor.container_id),
+            executor_name: Some(executor.info.name().to_owned()),
+            container_id,
+            container_status: Some(status),
+            resource_statistics: None,
+        };
+        let own = container(one.status.clone(), (&executor.container_id).into());
+        containers.push(get_containers::Container {
+            resource_statistics: one.statistics.clone(),
+            ..own
         });
+        let tasks = executor.live_tasks().filter(|_| nested);
+        containers.extend(tasks.filter_map(|(_, task)| {
+            let status = task.statuses.last()?.container_status.clone()?;
+            let id = status.container_id.clone()?;
+            id.parent.is_some().then(|| container(status, id))
+        }));
     }
     response::GetContainers { containers }
 }

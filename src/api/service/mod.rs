@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod executor;
 pub mod files;
 pub mod leadership;
+mod measure;
 pub mod operations;
 pub mod operator;
 mod operator_views;

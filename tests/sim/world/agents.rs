@@ -87,6 +87,7 @@ impl World {
                     );
                 }
             }
+            agent::Effect::Recover(known) => self.recover(index, known),
             agent::Effect::Launch(config) => self.launch(index, *config),
             agent::Effect::MakeVolumes {
                 operation: Some(operation),

@@ -3,6 +3,27 @@
 use super::*;
 
 impl World {
+    /// Containers of the agent's earlier lives: none has survived the end of the machine.
+    pub(super) fn recover(&mut self, index: usize, known: Vec<agent::ContainerConfig>) {
+        let incarnation = self.agents[index].incarnation;
+        let pause = Duration::from_millis(1) + self.life.up_to(Duration::from_millis(50));
+        for config in known {
+            self.count("container gone with its machine");
+            let ended = Ended {
+                message: "the machine has gone down".into(),
+                ..Ended::default()
+            };
+            let event = agent::Event::ContainerEnded {
+                container_id: config.container_id,
+                ended: Box::new(ended),
+            };
+            self.after(pause, Happening::Agent(index, incarnation, event));
+        }
+        let pause = pause + self.life.up_to(Duration::from_millis(50));
+        let done = agent::Event::Recovered;
+        self.after(pause, Happening::Agent(index, incarnation, done));
+    }
+
     pub(super) fn launch(&mut self, index: usize, config: agent::ContainerConfig) {
         let id = config.container_id.clone();
         let incarnation = self.agents[index].incarnation;

@@ -2,8 +2,9 @@
 
 use axum::Router;
 
-use super::daemon;
-use super::routes::Routes;
+use super::master::with;
+use super::routes::{ANY, Asked, GET, Routes};
+use super::{agent_containers, agent_state, daemon, files};
 use crate::api::service::agent::AgentCalls;
 
 /// All of them.
@@ -15,5 +16,13 @@ pub(in crate::api::http) fn agent(calls: &AgentCalls) -> Router {
             async move { Ok(calls.snapshot().await?.metrics()) }
         }
     };
-    daemon::add(Routes::new("slave(1)"), calls.daemon(), metrics).into_router()
+    let routes = daemon::add(Routes::new("slave(1)"), calls.daemon(), metrics);
+    let state = with(calls, agent_state::answer);
+    let containers = with(calls, agent_containers::containers);
+    let statistics = with(calls, agent_containers::statistics);
+    let routes = routes
+        .add("/state", ANY, &Asked::Here, state)
+        .add("/containers", GET, &Asked::Here, containers)
+        .add("/monitor/statistics", GET, &Asked::Here, statistics);
+    files::add(routes, calls.files()).into_router()
 }

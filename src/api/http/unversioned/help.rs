@@ -90,6 +90,32 @@ pub(super) const ENDPOINTS: &[(&str, Of, &str)] = &[
         "POST frameworkId=ID: ends a framework and its tasks.",
     ),
     ("/redirect", Of::Master, "Sends on to the leading master."),
+    (
+        "/containers",
+        Of::Agent,
+        "Containers of executors, what they use, their status; container_id=ID for one.",
+    ),
+    (
+        "/monitor/statistics",
+        Of::Agent,
+        "What each executor uses, measured at most twice a second.",
+    ),
+    (
+        "/files/browse",
+        Of::Both,
+        "path=PATH: what is in a folder of a sandbox.",
+    ),
+    (
+        "/files/read",
+        Of::Both,
+        "path=PATH&offset=N&length=N: a part of a file; offset=-1 gives its size.",
+    ),
+    ("/files/download", Of::Both, "path=PATH: a whole file."),
+    (
+        "/files/debug",
+        Of::Both,
+        "Virtual paths, with what they stand for.",
+    ),
     ("/health", Of::Both, "200 while the daemon answers."),
     ("/version", Of::Both, "What runs, and when it was built."),
     ("/flags", Of::Both, "The flags that the daemon runs with."),

@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 use super::reply::Reply;
 use super::request::Request;
 use super::routes::{ANY, Asked, GET, POST, Routes};
-use super::{agents, cluster, daemon, frameworks, operations, roles, state, summary, tasks};
+use super::{agents, cluster, daemon, files, frameworks, operations, roles, state, summary, tasks};
 use crate::api::service::daemon::Daemon;
 use crate::api::service::operator::OperatorCalls;
 
@@ -23,7 +23,8 @@ pub(in crate::api::http) fn master(calls: &OperatorCalls) -> Router {
             async move { calls.metrics().await }
         }
     };
-    daemon::add(Routes::new("master"), calls.daemon(), metrics)
+    let routes = daemon::add(Routes::new("master"), calls.daemon(), metrics);
+    files::add(routes, calls.files())
         .add("/state", ANY, &leader, with(calls, state::answer))
         .add("/state-summary", ANY, &leader, with(calls, summary::answer))
         .add("/slaves", ANY, &leader, with(calls, agents::answer))

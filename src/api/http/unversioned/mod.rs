@@ -11,13 +11,18 @@
 //! | `/state`, `/state-summary`, `/roles` | [`state`], [`summary`], [`roles`] |
 //! | weights, quota, maintenance, `/teardown`, `/redirect` | [`cluster`] |
 //! | `/reserve`, `/unreserve`, `/create-volumes`, `/destroy-volumes` | [`operations`] |
+//! | an agent's `/state`, `/containers`, statistics | [`agent_state`], [`agent_containers`] |
+//! | `/files/*` | [`files`] |
 //! | what every daemon has; its list | [`daemon`], [`help`] |
 
 mod agent;
+mod agent_containers;
+mod agent_state;
 mod agents;
 mod cluster;
 mod daemon;
 mod fields;
+mod files;
 mod frameworks;
 mod gzip;
 mod help;

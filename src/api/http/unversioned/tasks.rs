@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::pieces::{self, double, labels, message, optional, text, truth};
+use super::pieces::{self, double, labels, message, messages, optional, text, truth};
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::request::Request;
@@ -56,12 +56,22 @@ pub(super) fn task(w: &mut Writer, task: &Task) {
     w.close();
 }
 
-fn status(w: &mut Writer, status: &v1::TaskStatus) {
+/// One status of a task; the supervisor's process id is only in the v1 API.
+pub(super) fn status(w: &mut Writer, status: &v1::TaskStatus) {
     w.open();
     text(w, "\"state\":", status.state().as_str_name());
     double(w, "\"timestamp\":", status.timestamp());
     labels(w, status.labels.as_ref());
-    message(w, "\"container_status\":", status.container_status.as_ref());
+    if let Some(container) = &status.container_status {
+        w.key("\"container_status\":");
+        w.open();
+        message(w, "\"container_id\":", container.container_id.as_ref());
+        if !container.network_infos.is_empty() {
+            messages(w, "\"network_infos\":", &container.network_infos);
+        }
+        message(w, "\"cgroup_info\":", container.cgroup_info.as_ref());
+        w.close();
+    }
     if let Some(healthy) = status.healthy {
         truth(w, "\"healthy\":", healthy);
     }
