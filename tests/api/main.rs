@@ -3,6 +3,7 @@
 
 mod golden;
 mod http;
+mod libprocess;
 mod malformed;
 mod plain;
 mod raw;

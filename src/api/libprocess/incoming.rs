@@ -2,7 +2,7 @@
 
 use axum::extract::Request;
 use bytes::Bytes;
-use http::header::USER_AGENT;
+use http::header::{CONTENT_LENGTH, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 
@@ -59,10 +59,20 @@ pub(super) async fn read(request: Request) -> Result<Incoming, Refused> {
         let path = uri.path();
         bad(format!("'{path}' is not /PROCESS/MESSAGE"))
     })?;
-    let body = axum::body::to_bytes(body, CALL_MAX).await.map_err(|_| {
+    let too_long = || {
         let text = format!("{name}: longer than {CALL_MAX} bytes, or cut off");
         (StatusCode::PAYLOAD_TOO_LARGE, text)
-    })?;
+    };
+    // Not waited for when it is announced.
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: usize| length > CALL_MAX) {
+        return Err(too_long());
+    }
+    let body = axum::body::to_bytes(body, CALL_MAX)
+        .await
+        .map_err(|_| too_long())?;
     Ok(Incoming {
         to,
         name,

@@ -344,9 +344,17 @@ impl Schedulers {
     }
 }
 
-/// Tells a driver why it is not subscribed.
+/// Tells a driver why it is not subscribed. Nothing if it only has to try again, as drivers do by
+/// themselves, here or with the next leader: what they are told ends them.
 async fn refuse(link: &mut Link, error: &ApiError) -> Ended {
     let reason = error.to_string();
+    let passing = matches!(
+        error,
+        ApiError::NotLeading { .. } | ApiError::Unavailable(_) | ApiError::TimedOut(_)
+    );
+    if passing {
+        return Ended::Refused(reason);
+    }
     match link.send(&scheduler_events::error(&reason)).await {
         Ok(()) => Ended::Refused(reason),
         Err(broken) => Ended::Broken(broken),
