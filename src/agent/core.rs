@@ -56,6 +56,8 @@ pub struct Agent {
     pub(super) first_record: Option<Record>,
     pub(super) gc: GarbageCollector,
     pub(super) counters: Counters,
+    /// What an operator wants: how, and since when.
+    pub(super) drain: Option<(v1::DrainConfig, Timestamp)>,
     pub(super) exit: Option<Exit>,
     /// Containers of earlier lives are being taken back; the master waits.
     pub(super) recovering: bool,
@@ -91,6 +93,8 @@ pub(super) enum Pending {
     Operation { uuid: Uuid },
     /// An operation is over.
     OperationAcknowledged { uuid: Uuid },
+    /// Tasks may be ended: a restarted agent would go on with it.
+    Draining,
     /// The agent may end: its id is forgotten.
     Removed,
 }
@@ -127,6 +131,7 @@ impl Agent {
             first_record: None,
             gc: GarbageCollector::new(&config),
             counters: Counters::default(),
+            drain: None,
             exit: None,
             recovering: false,
             recovered_at: None,
@@ -190,6 +195,7 @@ impl Agent {
             }),
             Event::Shutdown { destroy } => self.shutdown(destroy, effects),
         }
+        self.finish_drain(effects);
         self.end_if_empty(effects);
         if cfg!(debug_assertions) {
             self.check_invariants();
@@ -277,6 +283,7 @@ impl Agent {
         }
         match pending {
             Pending::Nothing => {}
+            Pending::Draining => self.end_tasks_for_drain(now, effects),
             Pending::Registered => self.registered(now, effects),
             Pending::Run {
                 framework_id,
@@ -374,6 +381,7 @@ impl Agent {
             counters: self.counters.clone(),
             gc_age_secs: self.gc.age_max().as_secs(),
             gc_pending: self.gc.pending(),
+            drain: self.drain,
         }
     }
 }

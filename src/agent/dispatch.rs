@@ -56,6 +56,7 @@ impl Agent {
             Message::AcknowledgeOperation(acknowledge) => {
                 self.operation_acknowledged(&acknowledge, effects);
             }
+            Message::DrainAgent(drain) => self.start_drain(now, drain.config, effects),
             // These belong to the registration, which has handled them.
             Message::Registered(_)
             | Message::Reregistered(_)

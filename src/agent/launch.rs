@@ -184,6 +184,9 @@ impl Agent {
         info: &v1::ExecutorInfo,
         command_executor: bool,
     ) -> Option<(Reason, &'static str)> {
+        if self.drain.is_some() {
+            return Some((Reason::AgentDraining, "an operator drains the agent"));
+        }
         if Resources::from_proto(&info.resources).is_err() {
             return Some((Reason::TaskInvalid, "executor.resources: cannot be read"));
         }
@@ -207,7 +210,7 @@ impl Agent {
         effects: &mut Effects,
     ) {
         let state = match reason {
-            Reason::ExecutorTerminated => self.dropped_state(&key.0),
+            Reason::ExecutorTerminated | Reason::AgentDraining => self.dropped_state(&key.0),
             _ => TaskState::TaskError,
         };
         self.report(

@@ -10,6 +10,7 @@
 //! | `framework` `executor` `task` | the records and their transition tables |
 //! | `core` | the state, and `step`, which only routes |
 //! | `registration` `dispatch` | the link to the master |
+//! | `drain` | an operator wants the agent empty |
 //! | `launch` `command_executor` `environment` | from RunTask to the executor's LAUNCH |
 //! | `executors` `kill` | subscription, calls, ends |
 //! | `status_updates` `update_stream` | from the executor to the scheduler and back |
@@ -43,6 +44,7 @@ mod config;
 mod container;
 mod core;
 mod dispatch;
+mod drain;
 mod driver;
 mod effect;
 mod environment;

@@ -72,6 +72,7 @@ impl Agent {
             self.operations = OrdMap::new();
             return;
         }
+        self.drain = checkpointed.drain;
         Arc::make_mut(&mut self.info)
             .id
             .clone_from(&earlier.info.id);

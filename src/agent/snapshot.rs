@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub counters: Counters,
     /// Age at which abandoned sandboxes are deleted at present, in seconds.
     pub gc_age_secs: u64,
+    /// The drain that is under way, and since when.
+    pub drain: Option<(v1::DrainConfig, Timestamp)>,
     /// Sandboxes waiting for their deletion.
     pub gc_pending: usize,
 }

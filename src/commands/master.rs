@@ -170,6 +170,10 @@ pub(super) fn config(flags: &ClusterFlags, place: &Place, uuid: Uuid) -> MasterC
     config.completed_tasks_max = flags.max_completed_tasks_per_framework as usize;
     config.unreachable_tasks_max = flags.max_unreachable_tasks_per_framework as usize;
     config.watchers_max = flags.max_operator_event_stream_subscribers.get() as usize;
+    config.weights = flags.weights.0.clone();
+    config.recovery_agents_per_mille =
+        (flags.allocator_agent_recovery_factor * 1000.0).ceil() as u32;
+    config.recovery_hold = flags.allocator_recovery_timeout;
     config.root_submissions = flags.root_submissions;
     config.allocator = AllocatorConfig {
         seed,

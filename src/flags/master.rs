@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::sources::{AccessFlags, LoggingFlags, NetworkFlags, SourceFlags};
-use super::value::{duration_between, only_false, refused};
+use super::value::{Weights, duration_between, fraction, only_false, refused};
 use super::zookeeper::ElectionFlags;
 use crate::allocator::AllocationOrder;
 
@@ -101,6 +101,17 @@ pub struct ClusterFlags {
     /// by `|`.
     #[arg(long, value_name = "QUANTITIES", default_value = "cpus:0.01|mem:32")]
     pub min_allocatable_resources: super::MinAllocatable,
+    /// Initial weights of roles, like `ads=2,web=0.5`; not followed once weights were set otherwise.
+    #[arg(long, value_name = "ROLE=WEIGHT,...", default_value = "")]
+    pub weights: Weights,
+    /// Share of the known agents that must be back after a change of master before anything is
+    /// offered, if there is quota.
+    #[arg(long, value_name = "FRACTION", default_value = "0.8", value_parser = fraction)]
+    pub allocator_agent_recovery_factor: f64,
+    /// Longest time that offers wait for these agents.
+    #[arg(long, value_name = "DURATION", default_value = "10mins",
+          value_parser = duration_between(SECOND, LONGEST))]
+    pub allocator_recovery_timeout: Duration,
     /// Whether frameworks may run tasks as the user root.
     #[arg(long, action = ArgAction::Set, default_value_t = true)]
     pub root_submissions: bool,
@@ -154,9 +165,6 @@ pub enum RegistryKind {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = super::COMPATIBILITY, rename_all = "snake_case")]
 pub struct MasterCompatibilityFlags {
-    /// Initial weights of roles: all weigh 1.
-    #[arg(long, value_name = "ROLE=WEIGHT,...")]
-    pub weights: Option<String>,
     /// Seconds that log lines may be kept back: every line is written at once.
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     pub logbufsecs: u32,

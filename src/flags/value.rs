@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::base::{format_duration, parse_duration};
 use crate::election::{UrlError, ZooKeeperUrl};
 use crate::resources::{Quantities, ResourceName, Scalar};
+use crate::roles::{Role, Weight};
 
 /// Longest name of a host, in bytes (RFC 1035).
 const HOSTNAME_BYTES_MAX: usize = 255;
@@ -119,6 +120,32 @@ impl FromStr for MinAllocatable {
             .map(|bundle| bundle.split(';').map(quantity).collect())
             .collect::<Result<_, _>>()
             .map(Self)
+    }
+}
+
+/// Weights of roles: `ads=2,web=0.5`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Weights(pub BTreeMap<Role, Weight>);
+
+impl FromStr for Weights {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut weights = BTreeMap::new();
+        for item in text.split(',').filter(|item| !item.trim().is_empty()) {
+            let wrong = |reason: &str| format!("'{item}' is not a weight like 'ads=2': {reason}");
+            let (role, weight) = item
+                .split_once('=')
+                .ok_or_else(|| wrong("there is no '='"))?;
+            let role = Role::parse(role.trim()).map_err(|error| wrong(&error.to_string()))?;
+            let number = weight.trim().parse::<f64>();
+            let number = number.map_err(|_| wrong(&format!("'{weight}' is not a number")))?;
+            let weight = Weight::new(number).map_err(|error| wrong(&error.to_string()))?;
+            if weights.insert(role, weight).is_some() {
+                return Err(wrong("the role is there twice"));
+            }
+        }
+        Ok(Self(weights))
     }
 }
 
@@ -288,6 +315,27 @@ mod tests {
                 parse(text).unwrap_err().contains("is not a quantity"),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn weights_are_read_and_refused_by_name() {
+        let parse = |text: &str| text.parse::<Weights>();
+        let read = parse("ads=2, web/shop=0.5").unwrap().0;
+        let shown: Vec<String> = read
+            .iter()
+            .map(|(role, weight)| format!("{role} {weight}"))
+            .collect();
+        assert_eq!(shown, ["ads 2.000", "web/shop 0.500"]);
+        for (text, said) in [
+            ("ads", "there is no '='"),
+            ("ads=x", "'x' is not a number"),
+            ("ads=0", "below 0.001"),
+            ("-a=1", "starts with '-'"),
+            ("a=1,a=2", "the role is there twice"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(said), "{error}");
         }
     }
 

@@ -18,6 +18,7 @@ use crate::proto::v1;
 use crate::proto::v1::agent_info::capability::Type as Capability;
 use crate::resources::Resources;
 
+use super::maintenance::Maintained;
 use super::operation::Operation;
 
 /// Where a registered agent stands. Agents that wait for their admission are not agents yet.
@@ -99,6 +100,10 @@ pub struct Agent {
     pub registered: Timestamp,
     /// When it last came back.
     pub reregistered: Option<Timestamp>,
+    /// The maintenance that its machine waits for.
+    pub maintained: Option<Maintained>,
+    /// When the drain that is under way or done has begun, as far as this master knows.
+    pub drain_started: Option<Timestamp>,
     /// Tasks on it, also terminal ones whose last update is not acknowledged.
     pub tasks: OrdSet<TaskKey>,
     /// Executors on it, but for the built-in ones.
@@ -129,6 +134,12 @@ impl Agent {
     pub fn pid(&self) -> String {
         let (ip, _) = self.peer.rsplit_once(':').unwrap_or((&self.peer, ""));
         format!("slave(1)@{ip}:{}", self.info.port())
+    }
+
+    /// True when nothing is left to be done on it: no task, and no update that has to be acknowledged.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.tasks.is_empty() && self.operations.is_empty()
     }
 }
 

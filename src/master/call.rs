@@ -1,10 +1,15 @@
 //! What schedulers and operators ask of a master, after the wire and before any decision.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use crate::base::{AgentId, FrameworkId, TaskId};
 use crate::proto::v1;
 use crate::proto::v1::offer::operation::Type as Operation;
 use crate::proto::v1::scheduler::call as wire;
-use crate::roles::Role;
+use crate::quota::Quota;
+use crate::registry::{MachineId, Window};
+use crate::roles::{Role, Weight};
 
 use super::snapshot::Snapshot;
 
@@ -18,6 +23,10 @@ pub enum SchedulerCall {
     Accept(wire::Accept),
     /// Give offers back.
     Decline(wire::Decline),
+    /// Agree to leave agents.
+    AcceptInverseOffers(wire::AcceptInverseOffers),
+    /// Refuse to leave agents.
+    DeclineInverseOffers(wire::DeclineInverseOffers),
     /// Clear filters and suppression; no roles means all of the framework's.
     Revive {
         /// The roles, as text.
@@ -56,6 +65,8 @@ impl SchedulerCall {
             Self::Teardown => "TEARDOWN",
             Self::Accept(_) => "ACCEPT",
             Self::Decline(_) => "DECLINE",
+            Self::AcceptInverseOffers(_) => "ACCEPT_INVERSE_OFFERS",
+            Self::DeclineInverseOffers(_) => "DECLINE_INVERSE_OFFERS",
             Self::Revive { .. } => "REVIVE",
             Self::Suppress { .. } => "SUPPRESS",
             Self::Kill(_) => "KILL",
@@ -95,6 +106,71 @@ pub enum OperatorCall {
         /// What is to be done, without id.
         operation: Box<v1::offer::Operation>,
     },
+    /// Let roles weigh more or less.
+    UpdateWeights {
+        /// Their weights.
+        weights: BTreeMap<Role, Weight>,
+    },
+    /// Give roles other quotas, all of them or none.
+    UpdateQuota {
+        /// Their quotas; the default takes a role's quota away.
+        quotas: BTreeMap<Role, Quota>,
+        /// Also when the cluster has too little or the roles have too much.
+        force: bool,
+    },
+    /// Give a role quota that has none; the older form.
+    SetQuota {
+        /// The role.
+        role: Role,
+        /// Its quota.
+        quota: Quota,
+        /// Also when the cluster has too little.
+        force: bool,
+    },
+    /// Take a role's quota away; the older form.
+    RemoveQuota {
+        /// The role.
+        role: Role,
+    },
+    /// Announce maintenance; replaces what was announced before.
+    UpdateMaintenanceSchedule {
+        /// The windows.
+        windows: Vec<Window>,
+    },
+    /// Machines go down.
+    StartMaintenance {
+        /// Which machines of the schedule.
+        machines: Vec<MachineId>,
+    },
+    /// Machines are up again.
+    StopMaintenance {
+        /// Which machines of those that are down.
+        machines: Vec<MachineId>,
+    },
+    /// Give an agent up for good.
+    MarkAgentGone {
+        /// Which agent.
+        agent_id: AgentId,
+    },
+    /// End all tasks of an agent and offer nothing more of it.
+    DrainAgent {
+        /// Which agent.
+        agent_id: AgentId,
+        /// At most this long for each task.
+        grace_max: Option<Duration>,
+        /// Give it up for good when it is drained.
+        mark_gone: bool,
+    },
+    /// Offer nothing more of an agent.
+    DeactivateAgent {
+        /// Which agent.
+        agent_id: AgentId,
+    },
+    /// Offer an agent again.
+    ReactivateAgent {
+        /// Which agent.
+        agent_id: AgentId,
+    },
 }
 
 impl OperatorCall {
@@ -113,6 +189,17 @@ impl OperatorCall {
                 Operation::ShrinkVolume => "SHRINK_VOLUME",
                 _ => "OPERATE",
             },
+            Self::UpdateWeights { .. } => "UPDATE_WEIGHTS",
+            Self::UpdateQuota { .. } => "UPDATE_QUOTA",
+            Self::SetQuota { .. } => "SET_QUOTA",
+            Self::RemoveQuota { .. } => "REMOVE_QUOTA",
+            Self::UpdateMaintenanceSchedule { .. } => "UPDATE_MAINTENANCE_SCHEDULE",
+            Self::StartMaintenance { .. } => "START_MAINTENANCE",
+            Self::StopMaintenance { .. } => "STOP_MAINTENANCE",
+            Self::MarkAgentGone { .. } => "MARK_AGENT_GONE",
+            Self::DrainAgent { .. } => "DRAIN_AGENT",
+            Self::DeactivateAgent { .. } => "DEACTIVATE_AGENT",
+            Self::ReactivateAgent { .. } => "REACTIVATE_AGENT",
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::base::{ConnectionId, FrameworkId};
+use crate::proto::v1::allocator::inverse_offer_status::Status;
 use crate::validation::framework::check_own_roles;
 
 use super::call::{CallError, CallErrorKind, SchedulerCall};
@@ -31,6 +32,14 @@ impl Master {
             SchedulerCall::Decline(decline) => {
                 metrics.messages_decline_offers += 1;
                 self.decline(step, framework_id, &decline);
+            }
+            SchedulerCall::AcceptInverseOffers(call) => {
+                let (ids, filters) = (&call.inverse_offer_ids, call.filters.as_ref());
+                self.answer_inverse_offers(step, framework_id, Status::Accept, ids, filters);
+            }
+            SchedulerCall::DeclineInverseOffers(call) => {
+                let (ids, filters) = (&call.inverse_offer_ids, call.filters.as_ref());
+                self.answer_inverse_offers(step, framework_id, Status::Decline, ids, filters);
             }
             SchedulerCall::Revive { roles } => {
                 metrics.messages_revive_offers += 1;

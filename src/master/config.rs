@@ -1,9 +1,11 @@
 //! The plain values a master core needs; flags are parsed and crossed elsewhere.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::allocator::AllocatorConfig;
 use crate::proto::v1;
+use crate::roles::{Role, Weight};
 
 /// How a master behaves. Every duration is longer than zero unless its text says otherwise.
 #[derive(Clone, Debug)]
@@ -38,6 +40,13 @@ pub struct MasterConfig {
     pub unreachable_tasks_max: usize,
     /// `--max_operator_event_stream_subscribers`: the oldest stream is closed for one more.
     pub watchers_max: usize,
+    /// `--weights`: until the registry has weights that were set later.
+    pub weights: BTreeMap<Role, Weight>,
+    /// `--allocator_agent_recovery_factor` in thousandths: with quota, offers wait after a change of
+    /// master until so many of the known agents are back.
+    pub recovery_agents_per_mille: u32,
+    /// `--allocator_recovery_timeout`: but no longer than this.
+    pub recovery_hold: Duration,
     /// `--root_submissions`: whether frameworks and tasks may run as root.
     pub root_submissions: bool,
     /// Bugs to plant, so that tests can prove that they would be caught.
@@ -69,6 +78,9 @@ impl MasterConfig {
             completed_tasks_max: 1000,
             unreachable_tasks_max: 1000,
             watchers_max: 1000,
+            weights: BTreeMap::new(),
+            recovery_agents_per_mille: 800,
+            recovery_hold: Duration::from_secs(600),
             root_submissions: true,
             #[cfg(feature = "testing")]
             planted: crate::testing::planted::PlantedBugs::default(),

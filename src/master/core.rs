@@ -11,18 +11,20 @@ use crate::base::{
     Timestamp, Uuid,
 };
 use crate::proto::v1;
-use crate::registry::{Operation, Registry};
+use crate::registry::{Operation, Registry, Standing};
 
 use super::agent::Agent;
-use super::call::{CallError, OperatorCall, Reply};
+use super::call::{CallError, Reply};
 use super::config::MasterConfig;
 use super::effect::{Effect, Effects, Token};
 use super::event::Event;
 use super::framework::Framework;
 use super::history::History;
+use super::inverse::Inverse;
 use super::metrics::Metrics;
 use super::offer::Offer;
 use super::pending::Pending;
+use super::policy::Policy;
 use super::register::Link;
 use super::snapshot::Snapshot;
 use super::timer::TimerKey;
@@ -43,6 +45,16 @@ pub struct Master {
     /// Admitted agents that have not come back since this master started.
     pub(super) recovered: OrdMap<AgentId, Arc<v1::AgentInfo>>,
     pub(super) unreachable: OrdMap<AgentId, Timestamp>,
+    /// Agents that an operator gave up for good.
+    pub(super) gone: OrdMap<AgentId, Timestamp>,
+    /// Agents that stand otherwise than usual.
+    pub(super) standings: OrdMap<AgentId, Standing>,
+    /// Agents whose drain is not over.
+    pub(super) draining_agents: BTreeSet<AgentId>,
+    pub(super) policy: Policy,
+    pub(super) inverse: Inverse,
+    /// Nothing is offered before so many agents are here.
+    pub(super) held_for: Option<usize>,
     /// Agents of which the registry is being told something; nothing else may happen to them.
     pub(super) writing: BTreeSet<AgentId>,
     pub(super) frameworks: OrdMap<FrameworkId, Arc<Framework>>,
@@ -70,6 +82,15 @@ pub(super) struct Minted {
     pub(super) agents: u64,
     pub(super) offers: u64,
     pub(super) tokens: u64,
+}
+
+impl Minted {
+    /// The next name of an offer or an inverse offer.
+    pub(super) fn offer(&mut self, uuid: &str) -> OfferId {
+        let id = OfferId::new(format!("{uuid}-O{}", self.offers));
+        self.offers += 1;
+        id
+    }
 }
 
 /// What every verb needs of the step that it is part of.
@@ -100,8 +121,14 @@ impl Master {
             allocation_at: None,
             agents: OrdMap::new(),
             addresses: BTreeMap::new(),
+            policy: Policy::new(&registry, &config.weights),
             recovered: registry.agents,
             unreachable: registry.unreachable,
+            gone: registry.gone,
+            standings: registry.standings,
+            draining_agents: BTreeSet::new(),
+            inverse: Inverse::default(),
+            held_for: None,
             writing: BTreeSet::new(),
             frameworks: OrdMap::new(),
             completed: History::new(config.completed_frameworks_max),
@@ -125,6 +152,12 @@ impl Master {
         for agent_id in recovered {
             master.set_timer(step, TimerKey::Reregistration(agent_id), deadline);
         }
+        master.enforce_policy();
+        let standings: Vec<AgentId> = master.standings.keys().cloned().collect();
+        for agent_id in standings {
+            master.follow_standing(step, &agent_id);
+        }
+        master.hold_allocation(step);
         master
     }
 
@@ -158,10 +191,7 @@ impl Master {
                 message,
             } => self.agent_message(step, connection, *message),
             Event::AgentDisconnected { connection } => self.agent_disconnected(step, connection),
-            Event::OperatorCall { request, call } => {
-                let result = self.operator_call(step, &call);
-                step.reply(request, result.map(|()| Reply::Accepted));
-            }
+            Event::OperatorCall { request, call } => self.operator_call(step, request, call),
             Event::SnapshotRequested { request } => {
                 let snapshot = Box::new(self.snapshot(now));
                 step.reply(request, Ok(Reply::Snapshot(snapshot)));
@@ -177,6 +207,7 @@ impl Master {
             Event::TimerFired(key) => self.timer_fired(step, &key),
             Event::Shutdown => self.drain(step),
         }
+        self.finish_drains(step);
         self.plan_allocation(step);
         self.plan_watch(step);
     }
@@ -197,49 +228,18 @@ impl Master {
                 self.remove_framework(step, framework_id);
             }
             TimerKey::OrphanOperations(agent_id) => self.adopt_orphans(step, agent_id),
-            TimerKey::OfferExpired(offer_id) => self.rescind(step, offer_id),
             TimerKey::Watch => self.look_around(step),
-        }
-    }
-
-    fn operator_call(&mut self, step: &mut Step<'_>, call: &OperatorCall) -> Result<(), CallError> {
-        let framework_id = match call {
-            OperatorCall::Operate {
-                agent_id,
-                operation,
-            } => return self.operate(step, agent_id, operation),
-            OperatorCall::Teardown { framework_id }
-            | OperatorCall::KillTask { framework_id, .. } => framework_id,
-        };
-        if !self.frameworks.contains_key(framework_id) {
-            return Err(CallError::not_found(
-                if self.completed.contains(framework_id) {
-                    format!("framework {framework_id} has ended already")
+            TimerKey::OfferExpired(offer_id) => {
+                if self.inverse.is_outstanding(offer_id) {
+                    self.inverse_offer_expired(step, offer_id);
                 } else {
-                    format!("framework {framework_id} is not known")
-                },
-            ));
-        }
-        match call {
-            OperatorCall::Operate { .. } => {}
-            OperatorCall::Teardown { .. } => self.remove_framework(step, framework_id),
-            OperatorCall::KillTask {
-                task_id,
-                kill_policy,
-                ..
-            } => {
-                let Some(framework) = self.frameworks.get(framework_id) else {
-                    return Ok(());
-                };
-                if !framework.tasks.contains_key(task_id) {
-                    return Err(CallError::not_found(format!(
-                        "framework {framework_id} has no task {task_id} that runs"
-                    )));
+                    self.rescind(step, offer_id);
                 }
-                self.kill_task(step, framework_id, task_id, *kill_policy);
             }
+            TimerKey::InverseOffers => self.make_inverse_offers(step),
+            // Its end lets `is_held` say no.
+            TimerKey::RecoveryHold => {}
         }
-        Ok(())
     }
 
     /// Lets everybody go: no tasks are touched, agents and schedulers look for the next leader.
@@ -296,6 +296,13 @@ impl Master {
             agents: self.agents.clone(),
             recovered_agents: self.recovered.clone(),
             unreachable_agents: self.unreachable.clone(),
+            gone_agents: self.gone.clone(),
+            standings: self.standings.clone(),
+            weights: self.policy.weights.clone(),
+            quotas: self.policy.quotas.clone(),
+            maintenance: Arc::clone(&self.policy.maintenance),
+            inverse_offers: self.inverse.offers.clone(),
+            inverse_answers: self.inverse.answers.clone(),
             frameworks: self.frameworks.clone(),
             completed_frameworks: self.completed.clone(),
             offers: self.offers.clone(),

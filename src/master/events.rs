@@ -68,6 +68,28 @@ impl Step<'_> {
         self.tell(connection, event::Type::Rescind, event);
     }
 
+    pub(super) fn send_inverse_offers(
+        &mut self,
+        connection: ConnectionId,
+        inverse_offers: Vec<v1::InverseOffer>,
+    ) {
+        let event = Event {
+            inverse_offers: Some(event::InverseOffers { inverse_offers }),
+            ..Event::default()
+        };
+        self.tell(connection, event::Type::InverseOffers, event);
+    }
+
+    pub(super) fn send_rescind_inverse(&mut self, connection: ConnectionId, offer_id: &OfferId) {
+        let event = Event {
+            rescind_inverse_offer: Some(event::RescindInverseOffer {
+                inverse_offer_id: offer_id.into(),
+            }),
+            ..Event::default()
+        };
+        self.tell(connection, event::Type::RescindInverseOffer, event);
+    }
+
     pub(super) fn send_update(&mut self, connection: ConnectionId, status: v1::TaskStatus) {
         let event = Event {
             update: Some(event::Update { status }),

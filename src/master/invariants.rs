@@ -35,6 +35,11 @@ impl Master {
             let agent = &self.agents[&offer.agent_id];
             assert!(agent.offers.contains(id), "offer {id} of its agent");
             assert!(agent.is_active(), "offer {id} of an active agent");
+            let standing = self.standing(&offer.agent_id);
+            assert!(
+                !standing.deactivated,
+                "offer {id} of an agent that is not deactivated"
+            );
             assert!(!offer.resources.is_empty(), "offer {id} is empty");
             assert_eq!(offer.resources.allocated_role(), Some(&offer.role));
         }
@@ -48,6 +53,24 @@ impl Master {
             assert_eq!(record.id().as_ref(), Some(id), "operation {id}");
         }
         self.check_connections();
+        self.inverse.check_invariants();
+        for agent_id in &self.inverse.agents {
+            let agent = &self.agents[agent_id];
+            assert!(
+                agent.maintained.is_some(),
+                "agent {agent_id} waits for maintenance"
+            );
+        }
+        for agent_id in self.gone.keys() {
+            assert!(
+                !self.agents.contains_key(agent_id),
+                "agent {agent_id} is gone"
+            );
+            assert!(
+                !self.unreachable.contains_key(agent_id),
+                "agent {agent_id} is gone"
+            );
+        }
         for key in &self.timers {
             let alive = match key {
                 TimerKey::Watch => true,
@@ -63,7 +86,11 @@ impl Master {
                     .get(id)
                     .is_some_and(|framework| !framework.is_connected()),
                 TimerKey::OrphanOperations(id) => self.agents.contains_key(id),
-                TimerKey::OfferExpired(id) => self.offers.contains_key(id),
+                TimerKey::OfferExpired(id) => {
+                    self.offers.contains_key(id) || self.inverse.is_outstanding(id)
+                }
+                TimerKey::InverseOffers => !self.inverse.agents.is_empty(),
+                TimerKey::RecoveryHold => self.held_for.is_some(),
             };
             assert!(alive, "timer {key:?} refers to nothing");
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::{AgentId, ConnectionId, FrameworkId, OfferId, TaskId};
+use crate::base::{AgentId, ConnectionId, FrameworkId, OfferId, RequestId, TaskId};
 use crate::proto::link;
 use crate::proto::link::from_master::Message as FromMaster;
 use crate::proto::v1::TaskState;
@@ -36,6 +36,11 @@ impl Master {
     /// Time for the next ping: one that was not answered counts, and so does a link that is down.
     pub(super) fn ping(&mut self, step: &mut Step<'_>, agent_id: &AgentId) {
         let missed_max = self.config.agent_ping_timeouts_max;
+        let here = self.agents.get(agent_id);
+        if here.is_some_and(|agent| self.is_machine_down(&agent.info, &agent.peer)) {
+            self.leave(step, agent_id, Departure::MachineDown, None);
+            return;
+        }
         let Some(agent) = self.agent_mut(agent_id) else {
             return;
         };
@@ -47,7 +52,7 @@ impl Master {
         }
         if agent.pings_missed >= missed_max {
             tracing::warn!(%agent_id, "agent does not answer");
-            self.leave(step, agent_id, Departure::Unreachable(step.now.wall));
+            self.leave(step, agent_id, Departure::Unreachable(step.now.wall), None);
             return;
         }
         agent.ping += 1;
@@ -173,18 +178,29 @@ impl Master {
                 };
                 let agent_id = agent_id.clone();
                 self.persist(step, operation, Pending::LeaveRecovered { agent_id, at });
+            } else {
+                // The write under way decides first.
+                let again = step.now.mono.after(self.config.agent_ping_timeout);
+                self.set_timer(step, TimerKey::Reregistration(agent_id.clone()), again);
             }
             return;
         }
         let status = self.agents.get(agent_id).map(|agent| agent.status);
         if status == Some(AgentStatus::Disconnected) {
-            self.leave(step, agent_id, Departure::Unreachable(at));
+            self.leave(step, agent_id, Departure::Unreachable(at), None);
         }
     }
 
     /// Has the registry told that an agent leaves; until then its tasks stay as they are. Nothing
     /// happens while the registry is being told something else of the agent.
-    pub(super) fn leave(&mut self, step: &mut Step<'_>, agent_id: &AgentId, departure: Departure) {
+    /// `request` is answered when the registry knows.
+    pub(super) fn leave(
+        &mut self,
+        step: &mut Step<'_>,
+        agent_id: &AgentId,
+        departure: Departure,
+        request: Option<RequestId>,
+    ) {
         if !self.writing.insert(agent_id.clone()) {
             // The write under way decides first; the timers come again.
             let again = step.now.mono.after(self.config.agent_ping_timeout);
@@ -199,13 +215,19 @@ impl Master {
             return;
         };
         let former = agent.status.connection();
+        let told = matches!(departure, Departure::Gone(_) | Departure::MachineDown);
         assert!(
             agent.status.may_follow(AgentStatus::Leaving),
             "{agent_id} leaves once"
         );
         agent.status = AgentStatus::Leaving;
         if let Some(connection) = former {
-            self.close_link(step, connection);
+            if told {
+                // It is told to end when the registry knows; what it says until then does not count.
+                self.set_stage(connection, LinkStage::Registering);
+            } else {
+                self.close_link(step, connection);
+            }
         }
         let agent_id = agent_id.clone();
         let operation = match departure {
@@ -216,13 +238,21 @@ impl Master {
                     at,
                 }
             }
-            Departure::Unregistered | Departure::Replaced => Operation::RemoveAgent {
+            Departure::Gone(at) => Operation::MarkGone {
                 agent_id: agent_id.clone(),
+                at,
             },
+            Departure::Unregistered | Departure::Replaced | Departure::MachineDown => {
+                Operation::RemoveAgent {
+                    agent_id: agent_id.clone(),
+                }
+            }
         };
         let pending = Pending::Leave {
             agent_id,
             departure,
+            request,
+            link: former.filter(|_| told),
         };
         self.persist(step, operation, pending);
     }
@@ -253,13 +283,32 @@ impl Master {
                 self.metrics.slave_removals_unhealthy += 1;
                 self.metrics.slave_unreachable_completed += 1;
             }
-            Departure::Unregistered => self.metrics.slave_removals_unregistered += 1,
-            Departure::Replaced => self.metrics.slave_removals_registered += 1,
+            Departure::Gone(at) => {
+                self.note_gone(agent_id, at);
+                self.metrics.slave_removals_by_operator += 1;
+            }
+            Departure::MachineDown => {
+                self.forget_standing(agent_id);
+                self.metrics.slave_removals_by_operator += 1;
+            }
+            Departure::Unregistered => {
+                self.forget_standing(agent_id);
+                self.metrics.slave_removals_unregistered += 1;
+            }
+            Departure::Replaced => {
+                self.forget_standing(agent_id);
+                self.metrics.slave_removals_registered += 1;
+            }
         }
         for framework in self.frameworks.values() {
             if let Some(connection) = framework.status.connection() {
                 step.send_failure(connection, agent_id, None);
             }
+        }
+        self.forget_inverse_offers_of(step, agent_id);
+        self.inverse.agents.remove(agent_id);
+        if self.inverse.agents.is_empty() {
+            self.cancel_timer(step, TimerKey::InverseOffers);
         }
         self.allocator.remove_agent(agent_id);
         self.addresses.retain(|_, known| known != agent_id);
@@ -286,8 +335,18 @@ impl Master {
             .is_none_or(|task| task.state.is_terminal());
         let reason = Reason::AgentRemoved;
         let Departure::Unreachable(at) = departure else {
-            let state = framework.loss(TaskState::TaskGone);
-            let text = "the agent was removed";
+            let (state, reason, text) = match departure {
+                Departure::Gone(_) => (
+                    TaskState::TaskGoneByOperator,
+                    Reason::AgentRemovedByOperator,
+                    "an operator marked the agent as gone",
+                ),
+                Departure::MachineDown => {
+                    (TaskState::TaskGone, reason, "the agent's machine went down")
+                }
+                _ => (TaskState::TaskGone, reason, "the agent was removed"),
+            };
+            let state = framework.loss(state);
             self.end_task(step, agent_id, framework_id, task_id, state, reason, text);
             return;
         };

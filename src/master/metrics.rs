@@ -125,6 +125,8 @@ counters! {
     slave_removals_unhealthy => "master/slave_removals/reason_unhealthy",
     /// Agents that unregistered.
     slave_removals_unregistered => "master/slave_removals/reason_unregistered",
+    /// Agents that an operator gave up, or whose machine went down.
+    slave_removals_by_operator => "master/slave_removals/reason_by_operator",
     /// Agents whose successor registered from the same address.
     slave_removals_registered => "master/slave_removals/reason_registered",
     /// Agents of the registry that did not come back after this master's start.
@@ -145,6 +147,14 @@ counters! {
     offers_declined => "master/offers/declined",
     /// Offers taken back.
     offers_rescinded => "master/offers/rescinded",
+    /// Inverse offers made.
+    inverse_offers_sent => "master/inverse_offers/sent",
+    /// Inverse offers accepted.
+    inverse_offers_accepted => "master/inverse_offers/accepted",
+    /// Inverse offers declined.
+    inverse_offers_declined => "master/inverse_offers/declined",
+    /// Inverse offers taken back.
+    inverse_offers_rescinded => "master/inverse_offers/rescinded",
     /// Tasks that ended well.
     tasks_finished => "master/tasks_finished",
     /// Tasks that failed.

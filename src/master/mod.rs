@@ -9,9 +9,10 @@
 //! | in and out | [`event`], [`call`], [`effect`], [`timer`], [`config`] |
 //! | records | [`agent`], [`framework`], [`task`], [`offer`], [`history`] |
 //! | the machine | `core` routes; `calls`, `pending`, `records`, `invariants` |
-//! | schedulers | `subscribe`, `teardown`, `offers`, `accept`, `kill`, `reconcile`, `messages`, `events` |
+//! | schedulers | `subscribe`, `teardown`, `offers`, `accept`, `kill`, `reconcile`, `messages`, `events`, [`inverse`] |
 //! | operations on resources | [`operation`], `operations`, `operator_operations` |
 //! | agents | `register`, `reregister`, `liveness`, `task_updates` |
+//! | operators | `operator`, `policy`, `quota`, [`maintenance`], `standing` |
 //! | readers | [`snapshot`], [`metrics`], `views`, `explain` |
 //! | fairness | `watch`: who starves, who hoards |
 //! | the shell | [`driver`] |
@@ -45,22 +46,28 @@ mod explain;
 pub mod framework;
 pub mod history;
 mod invariants;
+pub mod inverse;
 mod kill;
 mod liveness;
+pub mod maintenance;
 mod messages;
 pub mod metrics;
 pub mod offer;
 mod offers;
 pub mod operation;
 mod operations;
+mod operator;
 mod operator_operations;
 mod pending;
 mod perform;
+mod policy;
+mod quota;
 mod reconcile;
 mod records;
 mod register;
 mod reregister;
 pub mod snapshot;
+mod standing;
 mod subscribe;
 pub mod task;
 mod task_updates;

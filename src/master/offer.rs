@@ -54,6 +54,10 @@ impl Offer {
                 .filter(|(framework_id, _)| *framework_id == self.framework_id)
                 .map(|(_, executor_id)| executor_id.into())
                 .collect(),
+            unavailability: agent
+                .maintained
+                .as_ref()
+                .map(|maintained| maintained.unavailability),
             allocation_info: Some(v1::resource::AllocationInfo {
                 role: Some(self.role.as_str().to_owned()),
             }),

@@ -16,7 +16,7 @@ use super::timer::TimerKey;
 impl Master {
     /// Sets the allocation timer to when the allocator wants to be run.
     pub(super) fn plan_allocation(&mut self, step: &mut Step<'_>) {
-        let wanted = if self.draining {
+        let wanted = if self.draining || self.is_held(step) {
             None
         } else {
             self.allocator.next_wake().map(|at| at.max(step.now.mono))
@@ -78,8 +78,7 @@ impl Master {
                 .recover(&framework, &agent, &resources, None, step.now.mono);
             return None;
         };
-        let id = OfferId::new(format!("{}-O{}", self.config.uuid, self.minted.offers));
-        self.minted.offers += 1;
+        let id = self.minted.offer(&self.config.uuid);
         let offer = Offer {
             id: id.clone(),
             framework_id: framework,

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::base::{AgentId, ConnectionId, Timestamp};
+use crate::base::{AgentId, ConnectionId, RequestId, Timestamp};
 use crate::proto::{link, v1};
-use crate::registry::RegistryRefused;
+use crate::registry::{Operation, RegistryRefused, Standing};
 
+use super::call::{CallError, CallErrorKind, Reply};
 use super::core::{Master, Step};
 use super::effect::{Effect, Token};
 
@@ -18,6 +19,10 @@ pub(super) enum Departure {
     Unregistered,
     /// A new agent registered from its address.
     Replaced,
+    /// An operator gave it up for good.
+    Gone(Timestamp),
+    /// Its machine is down for maintenance.
+    MachineDown,
 }
 
 /// The rest of something that waits for the registry.
@@ -39,11 +44,31 @@ pub(super) enum Pending {
     Leave {
         agent_id: AgentId,
         departure: Departure,
+        request: Option<RequestId>,
+        /// The link of an agent that is told to end.
+        link: Option<ConnectionId>,
     },
     /// An agent of the registry that did not come back after this master's start.
     LeaveRecovered { agent_id: AgentId, at: Timestamp },
     /// An agent that went away before it learned its id.
     Forget { agent_id: AgentId },
+    /// An agent that an operator gave up while it was away.
+    Gone {
+        request: Option<RequestId>,
+        agent_id: AgentId,
+        at: Timestamp,
+    },
+    /// An agent that an operator drains, deactivates or takes back.
+    Stand {
+        request: Option<RequestId>,
+        agent_id: AgentId,
+        standing: Standing,
+    },
+    /// An operator's decision about roles or machines.
+    Decide {
+        request: RequestId,
+        operation: Operation,
+    },
 }
 
 impl Master {
@@ -86,9 +111,19 @@ impl Master {
             Pending::Leave {
                 agent_id,
                 departure,
+                request,
+                link,
             } => {
                 self.writing.remove(&agent_id);
                 self.remove_agent(step, &agent_id, departure);
+                if let Some(connection) = link.filter(|link| self.links.contains_key(link)) {
+                    let text = match departure {
+                        Departure::MachineDown => "the machine is down for maintenance".to_owned(),
+                        _ => format!("agent {agent_id} was marked gone"),
+                    };
+                    self.turn_away(step, connection, agent_id.as_str(), text);
+                }
+                answer(step, request, result);
             }
             Pending::LeaveRecovered { agent_id, at } => {
                 self.writing.remove(&agent_id);
@@ -99,6 +134,28 @@ impl Master {
             Pending::Forget { agent_id } => {
                 self.writing.remove(&agent_id);
             }
+            Pending::Gone {
+                request,
+                agent_id,
+                at,
+            } => {
+                self.writing.remove(&agent_id);
+                if result.is_ok() {
+                    self.gone_while_away(step, &agent_id, at);
+                }
+                answer(step, request, result);
+            }
+            Pending::Stand {
+                request,
+                agent_id,
+                standing,
+            } => {
+                self.writing.remove(&agent_id);
+                self.stood(step, request, &agent_id, standing, result);
+            }
+            Pending::Decide { request, operation } => {
+                self.decided(step, request, operation, result);
+            }
         }
     }
 
@@ -107,6 +164,19 @@ impl Master {
         if self.links.remove(&connection).is_some() {
             step.push(Effect::CloseAgent { connection });
         }
+    }
+}
+
+/// Answers an operator's request when the registry has decided it.
+pub(super) fn answer(
+    step: &mut Step<'_>,
+    request: Option<RequestId>,
+    result: Result<(), RegistryRefused>,
+) {
+    if let Some(request) = request {
+        let refused =
+            |error: RegistryRefused| CallError::new(CallErrorKind::Conflict, error.to_string());
+        step.reply(request, result.map(|()| Reply::Accepted).map_err(refused));
     }
 }
 

@@ -86,7 +86,7 @@ impl Master {
             FromAgent::ExitedExecutor(message) => self.executor_exited(step, agent_id, message),
             FromAgent::Unregister(_) => {
                 self.metrics.messages_unregister_slave += 1;
-                self.leave(step, agent_id, Departure::Unregistered);
+                self.leave(step, agent_id, Departure::Unregistered, None);
             }
             FromAgent::Pong(message) => self.pong(agent_id, &message),
             FromAgent::ResourcesChanged(message) => self.total_changed(step, agent_id, &message),
@@ -118,6 +118,11 @@ impl Master {
             self.close_link(step, connection);
             return;
         }
+        if self.is_machine_down(&message.agent, &self.peer(connection)) {
+            let text = "the machine is down for maintenance".to_owned();
+            self.turn_away(step, connection, &hostname, text);
+            return;
+        }
         let address = self.address(connection, &message.agent);
         if let Some(former) = self.addresses.get(&address).cloned() {
             let status = self.agents.get(&former).map(|agent| agent.status);
@@ -128,7 +133,9 @@ impl Master {
                     self.close_link(step, connection);
                     return;
                 }
-                Some(AgentStatus::Disconnected) => self.leave(step, &former, Departure::Replaced),
+                Some(AgentStatus::Disconnected) => {
+                    self.leave(step, &former, Departure::Replaced, None);
+                }
                 Some(AgentStatus::Leaving) | None => {}
             }
         }
@@ -150,6 +157,25 @@ impl Master {
             message,
         };
         self.persist(step, operation, pending);
+    }
+
+    /// Tells an agent that may not be here to kill everything and end.
+    pub(super) fn turn_away(
+        &mut self,
+        step: &mut Step<'_>,
+        connection: ConnectionId,
+        hostname: &str,
+        text: String,
+    ) {
+        tracing::warn!(hostname, text, "an agent is turned away");
+        let message = FromMaster::Shutdown(link::Shutdown {
+            message: Some(text),
+        });
+        step.push(Effect::ToAgent {
+            connection,
+            message: Box::new(message),
+        });
+        self.close_link(step, connection);
     }
 
     /// The registry knows a new agent: it may hold tasks from now on.
@@ -198,6 +224,7 @@ impl Master {
     ) {
         let address = self.address(connection, &info);
         let peer = self.peer(connection);
+        let maintained = self.maintained(&info, &peer);
         self.addresses.insert(address, agent_id.clone());
         self.set_stage(connection, LinkStage::Registered(agent_id.clone()));
         let agent = Agent {
@@ -209,6 +236,8 @@ impl Master {
             total: valid.total,
             registered: step.now.wall,
             reregistered: None,
+            maintained: None,
+            drain_started: None,
             tasks: OrdSet::new(),
             executors: OrdMap::new(),
             operations: OrdMap::new(),
@@ -219,6 +248,8 @@ impl Master {
             ping_pending: false,
         };
         self.agents.insert(agent_id.clone(), Arc::new(agent));
+        self.set_maintained(agent_id, maintained);
+        self.plan_inverse_offers(step, false);
     }
 
     /// The agent's total has changed: outstanding offers may promise too much and go back.

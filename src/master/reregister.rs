@@ -62,6 +62,16 @@ impl Master {
                 return;
             }
         };
+        if self.gone.contains_key(&agent_id) {
+            let text = format!("agent {agent_id} was marked gone");
+            self.turn_away(step, connection, &hostname, text);
+            return;
+        }
+        if self.is_machine_down(&message.agent, &self.peer(connection)) {
+            let text = "the machine is down for maintenance".to_owned();
+            self.turn_away(step, connection, &hostname, text);
+            return;
+        }
         if self.writing.contains(&agent_id) {
             tracing::info!(%agent_id, "agent registers while the registry is being told of it");
             self.close_link(step, connection);
@@ -104,15 +114,8 @@ impl Master {
         agent_id: &AgentId,
         hostname: &str,
     ) {
-        tracing::warn!(%agent_id, hostname, "the agent's id belongs to a registered one elsewhere");
-        let message = FromMaster::Shutdown(link::Shutdown {
-            message: Some(format!("agent {agent_id} is registered from another host")),
-        });
-        step.push(Effect::ToAgent {
-            connection,
-            message: Box::new(message),
-        });
-        self.close_link(step, connection);
+        let text = format!("agent {agent_id} is registered from another host");
+        self.turn_away(step, connection, hostname, text);
     }
 
     /// The registry knows that the agent is back.
@@ -143,13 +146,20 @@ impl Master {
             self.insert_agent(step, connection, agent_id, info, valid, version);
         }
         let at = step.now.wall;
+        let draining = self.standing(agent_id).drain.is_some();
         if let Some(agent) = self.agent_mut(agent_id) {
             agent.reregistered = Some(at);
+            if draining && agent.drain_started.is_none() {
+                agent.drain_started = Some(at);
+            }
         }
         self.adopt(step, connection, agent_id, message, stayed);
         if was_unreachable {
-            self.give_up_parked(step, agent_id);
+            let text = "the agent is back without the task";
+            let (state, reason) = (TaskState::TaskGone, Reason::AgentReregistered);
+            self.give_up_parked(step, agent_id, state, reason, text);
         }
+        self.follow_standing(step, agent_id);
         self.start_pings(step, agent_id);
         self.publish_agent(step, agent_id);
         tracing::info!(%agent_id, was_unreachable, "agent registered again");
@@ -190,6 +200,9 @@ impl Master {
         let address = self.address(connection, &info);
         self.addresses.retain(|_, known| known != agent_id);
         self.addresses.insert(address, agent_id.clone());
+        let maintained = self.maintained(&info, &peer);
+        self.set_maintained(agent_id, maintained);
+        self.plan_inverse_offers(step, false);
         if let Some(agent) = self.agent_mut(agent_id) {
             let next = AgentStatus::Active(connection);
             assert!(agent.status.may_follow(next), "{agent_id}: {next:?}");
@@ -444,8 +457,15 @@ impl Master {
         }
     }
 
-    /// Tasks that were unreachable with an agent and that it did not bring back are gone.
-    fn give_up_parked(&mut self, step: &mut Step<'_>, agent_id: &AgentId) {
+    /// Tasks that were unreachable with an agent, and that it did not bring back or cannot, are gone.
+    pub(super) fn give_up_parked(
+        &mut self,
+        step: &mut Step<'_>,
+        agent_id: &AgentId,
+        state: TaskState,
+        reason: Reason,
+        text: &str,
+    ) {
         let mut gone = Vec::new();
         for framework in self.frameworks.values() {
             let parked = framework.unreachable_tasks.iter();
@@ -464,9 +484,9 @@ impl Master {
             let status = master_status(
                 &task_id,
                 Some(agent_id),
-                framework.loss(TaskState::TaskGone),
-                Reason::AgentReregistered,
-                "the agent is back without the task",
+                framework.loss(state),
+                reason,
+                text,
                 step.now.wall,
             );
             if !told {

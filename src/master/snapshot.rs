@@ -1,18 +1,24 @@
 //! An immutable view of the master for readers: shared records, cheap to take, encoded elsewhere.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::OrdMap;
 
 use crate::base::{AgentId, FrameworkId, OfferId, TaskId, Timestamp};
 use crate::proto::v1;
-use crate::resources::Resources;
+use crate::quota::Quota;
+use crate::registry::{MachineId, Maintenance, Standing};
+use crate::resources::{Quantities, Resources};
+use crate::roles::{Role, Weight};
 
 use super::agent::Agent;
 use super::framework::Framework;
 use super::history::History;
+use super::inverse::{InverseAnswer, InverseKey, InverseOffer};
 use super::metrics::Metrics;
 use super::offer::Offer;
+use super::quota::Consumption;
 use super::task::Task;
 
 /// The state of a master at one moment.
@@ -30,6 +36,20 @@ pub struct Snapshot {
     pub recovered_agents: OrdMap<AgentId, Arc<v1::AgentInfo>>,
     /// Unreachable agents, since when.
     pub unreachable_agents: OrdMap<AgentId, Timestamp>,
+    /// Agents that an operator gave up for good, since when.
+    pub gone_agents: OrdMap<AgentId, Timestamp>,
+    /// Agents that were drained or deactivated.
+    pub standings: OrdMap<AgentId, Standing>,
+    /// Weights that are set; the others are 1.
+    pub weights: OrdMap<Role, Weight>,
+    /// Quotas that are set.
+    pub quotas: OrdMap<Role, Quota>,
+    /// Which machines are maintained.
+    pub maintenance: Arc<Maintenance>,
+    /// Outstanding inverse offers.
+    pub inverse_offers: OrdMap<InverseKey, InverseOffer>,
+    /// The last answers to inverse offers.
+    pub inverse_answers: OrdMap<InverseKey, InverseAnswer>,
     /// Frameworks, connected or not.
     pub frameworks: OrdMap<FrameworkId, Arc<Framework>>,
     /// Frameworks that are gone, the last ones.
@@ -103,6 +123,47 @@ impl Snapshot {
             }
         }
         sum
+    }
+
+    /// Where an agent stands by an operator's word.
+    #[must_use]
+    pub fn standing(&self, agent_id: &AgentId) -> Standing {
+        self.standings.get(agent_id).copied().unwrap_or_default()
+    }
+
+    /// What each role, with all roles below it, has of what quota counts: its reservations and what it
+    /// holds of the rest; offers do not count. Roles that have nothing are absent.
+    #[must_use]
+    pub fn quota_consumption(&self) -> BTreeMap<Role, Quantities> {
+        let mut all = Consumption::default();
+        for agent in self.agents.values() {
+            all.add(&agent.total, &self.agent_allocated(agent));
+        }
+        all.into_roles()
+    }
+
+    /// The machines that wait for maintenance, with what frameworks say to it, and those that are down.
+    #[must_use]
+    pub fn maintenance_status(&self) -> v1::maintenance::ClusterStatus {
+        let mut answers: BTreeMap<&MachineId, Vec<v1::allocator::InverseOfferStatus>> =
+            BTreeMap::new();
+        for ((framework_id, _), answer) in &self.inverse_answers {
+            let statuses = answers.entry(&answer.machine).or_default();
+            statuses.push(answer.to_proto(framework_id));
+        }
+        let draining = |machine: &MachineId| v1::maintenance::cluster_status::DrainingMachine {
+            id: machine.to_proto(),
+            statuses: answers.get(machine).cloned().unwrap_or_default(),
+        };
+        v1::maintenance::ClusterStatus {
+            draining_machines: self.maintenance.draining().map(draining).collect(),
+            down_machines: self
+                .maintenance
+                .down()
+                .iter()
+                .map(MachineId::to_proto)
+                .collect(),
+        }
     }
 
     /// What a framework is offered.

@@ -161,6 +161,7 @@ impl Master {
             step.send_error(former, "Framework failed over");
         }
         self.discard_offers_of(step, framework_id);
+        self.drop_inverse_offers_to(step, framework_id);
         self.cancel_timer(step, TimerKey::Failover(framework_id.clone()));
         self.change_framework(step, framework_id, info, valid);
         self.schedulers.insert(connection, framework_id.clone());
@@ -281,6 +282,7 @@ impl Master {
         tracing::info!(%framework_id, "scheduler disconnected");
         self.allocator.deactivate_framework(&framework_id);
         self.discard_offers_of(step, &framework_id);
+        self.drop_inverse_offers_to(step, &framework_id);
         if timeout.is_zero() {
             self.remove_framework(step, &framework_id);
         } else {

@@ -31,6 +31,8 @@ impl Master {
             self.send_agent(step, &agent_id, message);
         }
         self.discard_offers_of(step, framework_id);
+        self.drop_inverse_offers_to(step, framework_id);
+        self.forget_inverse_answers_of(framework_id);
         self.end_tasks_of_removed(step, framework_id);
         self.forget_executors_of(framework_id);
         self.end_operations_of(step, framework_id);

@@ -17,6 +17,10 @@ pub enum TimerKey {
     OrphanOperations(AgentId),
     /// The next look for offers that are hoarded and frameworks that starve.
     Watch,
+    /// The next inverse offers.
+    InverseOffers,
+    /// The end of the time in which offers wait for agents, after a change of master.
+    RecoveryHold,
     /// The end of an offer's life (`--offer_timeout`).
     OfferExpired(OfferId),
 }

@@ -20,10 +20,13 @@ impl Snapshot {
     /// An agent as GET_AGENTS shows it.
     #[must_use]
     pub fn agent_to_proto(&self, agent: &Agent) -> get_agents::Agent {
+        let standing = self.standing(&agent.id);
         get_agents::Agent {
             agent_info: v1::AgentInfo::clone(&agent.info),
-            active: agent.is_active(),
-            deactivated: Some(false),
+            active: agent.is_active() && !standing.deactivated,
+            deactivated: Some(standing.deactivated),
+            drain_info: standing.drain.map(|drain| drain.to_proto()),
+            estimated_drain_start_time: agent.drain_started.map(time),
             version: agent.version.clone(),
             pid: Some(agent.pid()),
             registered_time: Some(time(agent.registered)),
@@ -49,6 +52,9 @@ impl Snapshot {
             let offer = self.offers.get(offer_id)?;
             Some(offer.to_proto(self.agents.get(&offer.agent_id)?, ReservationForm::Both))
         });
+        let inverse_offers = self.inverse_offers.iter();
+        let inverse_offers = inverse_offers.filter(|((to, _), _)| *to == framework.id);
+        let inverse_offers = inverse_offers.map(|((to, about), offer)| offer.to_proto(to, about));
         get_frameworks::Framework {
             framework_info: v1::FrameworkInfo::clone(&framework.info),
             active: connected,
@@ -58,6 +64,7 @@ impl Snapshot {
             reregistered_time: Some(time(framework.reregistered.unwrap_or(framework.registered))),
             unregistered_time: framework.unregistered.map(time),
             offers: offers.collect(),
+            inverse_offers: inverse_offers.collect(),
             allocated_resources: self
                 .framework_allocated(framework)
                 .to_proto(ReservationForm::Both),

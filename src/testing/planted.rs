@@ -19,6 +19,8 @@ pub enum Bug {
     LoseUpdateForwarding,
     /// Master: tells an agent its id before the registry knows it.
     RegisterBeforePersisted,
+    /// Master: answers an operator before the registry knows what was decided.
+    DecideBeforePersisted,
     /// Master: leaves a removed framework's executors holding resources.
     KeepExecutorsOnTeardown,
     /// Agent: sends a task's newest update before the older ones.

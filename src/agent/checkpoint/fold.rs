@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::{ContainerId, ExecutorId, FrameworkId, TaskId, Uuid};
+use crate::base::{ContainerId, ExecutorId, FrameworkId, TaskId, Timestamp, Uuid};
 use crate::proto::v1;
 
 use super::record::Record;
@@ -28,6 +28,8 @@ pub struct Checkpointed {
     pub converted: Vec<v1::Resource>,
     /// Operations whose end the master has not acknowledged.
     pub operations: BTreeMap<Uuid, Arc<v1::Operation>>,
+    /// The drain that is under way, and since when.
+    pub drain: Option<(v1::DrainConfig, Timestamp)>,
     /// Records or parts of them that could not be read.
     pub errors: u64,
 }
@@ -180,6 +182,8 @@ impl Checkpointed {
                 executor_id,
                 status,
             } => self.update(framework_id, executor_id.as_ref(), status),
+            Record::Draining { config, since } => self.drain = Some((*config, *since)),
+            Record::Drained => self.drain = None,
             Record::Acknowledged {
                 framework_id,
                 task_id,
@@ -298,6 +302,9 @@ impl Checkpointed {
                 boot_id: agent.boot_id.clone(),
                 epoch: agent.epoch,
             });
+        }
+        if let Some((config, since)) = self.drain {
+            records.push(Record::Draining { config, since });
         }
         for info in self.frameworks.values() {
             let info = Arc::clone(info);

@@ -100,6 +100,11 @@ fn to_wire(record: &Record) -> JournalRecord {
         }),
         Record::AgentRemoved => wire::Record::AgentRemoved(wire::AgentRemoved {}),
         Record::Restarted => wire::Record::Restarted(wire::Restarted {}),
+        Record::Draining { config, since } => wire::Record::Draining(wire::Draining {
+            config: *config,
+            since: (*since).into(),
+        }),
+        Record::Drained => wire::Record::Drained(wire::Drained {}),
         Record::Framework { info } => wire::Record::Framework(wire::Framework {
             info: (**info).clone(),
         }),
@@ -189,6 +194,11 @@ fn from_wire(message: JournalRecord) -> Option<Record> {
         },
         wire::Record::AgentRemoved(_) => Record::AgentRemoved,
         wire::Record::Restarted(_) => Record::Restarted,
+        wire::Record::Draining(draining) => Record::Draining {
+            config: draining.config,
+            since: draining.since.into(),
+        },
+        wire::Record::Drained(_) => Record::Drained,
         wire::Record::Framework(framework) => Record::Framework {
             info: Arc::new(framework.info),
         },

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{ContainerId, ExecutorId, FrameworkId, TaskId, Uuid};
+use crate::base::{ContainerId, ExecutorId, FrameworkId, TaskId, Timestamp, Uuid};
 use crate::proto::v1;
 
 /// Names one write; later tokens are larger and complete later.
@@ -81,6 +81,15 @@ pub enum Record {
         /// With uuid.
         status: Arc<v1::TaskStatus>,
     },
+    /// An operator drains the agent.
+    Draining {
+        /// How.
+        config: v1::DrainConfig,
+        /// When the agent was told.
+        since: Timestamp,
+    },
+    /// The drain is over.
+    Drained,
     /// The scheduler has seen an update.
     Acknowledged {
         /// The task's framework.
@@ -130,6 +139,8 @@ impl Record {
             | Self::Launched { .. }
             | Self::ExecutorEnded { .. }
             | Self::Task { .. }
+            | Self::Draining { .. }
+            | Self::Drained
             | Self::Acknowledged { .. }
             | Self::OperationAcknowledged { .. } => Durability::Process,
         }

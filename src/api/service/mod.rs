@@ -10,6 +10,7 @@ mod measure;
 pub mod operations;
 pub mod operator;
 mod operator_views;
+mod orders;
 mod sandboxes;
 pub mod scheduler;
 mod stream_ids;

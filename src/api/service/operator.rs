@@ -10,13 +10,13 @@ use super::files::FileCalls;
 use super::leadership::Leadership;
 use super::operations;
 use super::operator_views as views;
+use super::orders;
 use crate::api::error::ApiError;
 use crate::api::events::{EventStream, HEARTBEAT_INTERVAL};
 use crate::base::{AgentId, FrameworkId, TaskId};
 use crate::files::Slice;
 use crate::master::{Handle, OperatorCall, Question, Snapshot};
 use crate::proto::v1::master::{Call, Event, KillTask, Response, call, event, response};
-use crate::proto::v1::{maintenance, quota};
 use crate::roles::Role;
 
 /// What serves operators; cheap to clone.
@@ -143,6 +143,10 @@ impl OperatorCalls {
         if let Some(answer) = self.about_daemon(kind, &call)? {
             return Ok(answer);
         }
+        if let Some(order) = orders::order(kind, &mut call)? {
+            self.master.operator_call(order).await?;
+            return Ok(Response::default());
+        }
         match kind {
             call::Type::Teardown => {
                 let teardown = call.teardown.ok_or_else(|| ApiError::missing("teardown"))?;
@@ -168,6 +172,10 @@ impl OperatorCalls {
             | call::Type::GetTasks
             | call::Type::GetOperations
             | call::Type::GetRoles
+            | call::Type::GetWeights
+            | call::Type::GetQuota
+            | call::Type::GetMaintenanceSchedule
+            | call::Type::GetMaintenanceStatus
             | call::Type::GetMaster => {
                 let snapshot = self.master.snapshot().await?;
                 // Encoding a large cluster takes long; the threads that serve connections must not wait.
@@ -175,7 +183,7 @@ impl OperatorCalls {
             }
             call::Type::Explain => self.explain(call).await,
             call::Type::ListFiles | call::Type::ReadFile => self.of_files(kind, call).await,
-            _ => nothing_yet(kind),
+            _ => Err(not_served(kind)),
         }
     }
 
@@ -280,6 +288,9 @@ fn framework_id(text: &str, field: &str) -> Result<FrameworkId, ApiError> {
 }
 
 fn of_state(kind: call::Type, snapshot: &Snapshot) -> Response {
+    if let Some(answer) = orders::shown(kind, snapshot) {
+        return answer;
+    }
     let mut answer = Response::default();
     let kind = match kind {
         call::Type::GetAgents => {
@@ -319,40 +330,12 @@ fn of_state(kind: call::Type, snapshot: &Snapshot) -> Response {
     answer
 }
 
-/// Reads whose answer is empty as long as nothing of the kind can be set; the rest is not served.
-fn nothing_yet(kind: call::Type) -> Result<Response, ApiError> {
-    let mut answer = Response::default();
-    let of = match kind {
-        call::Type::GetWeights => {
-            answer.get_weights = Some(response::GetWeights::default());
-            response::Type::GetWeights
-        }
-        call::Type::GetQuota => {
-            let status = quota::QuotaStatus::default();
-            answer.get_quota = Some(response::GetQuota { status });
-            response::Type::GetQuota
-        }
-        call::Type::GetMaintenanceStatus => {
-            let status = maintenance::ClusterStatus::default();
-            answer.get_maintenance_status = Some(response::GetMaintenanceStatus { status });
-            response::Type::GetMaintenanceStatus
-        }
-        call::Type::GetMaintenanceSchedule => {
-            let schedule = maintenance::Schedule::default();
-            answer.get_maintenance_schedule = Some(response::GetMaintenanceSchedule { schedule });
-            response::Type::GetMaintenanceSchedule
-        }
-        call::Type::Subscribe => {
-            let message = "type: SUBSCRIBE opens a stream; send it with Subscribe";
-            return Err(ApiError::field("type", message));
-        }
-        _ => {
-            let name = kind.as_str_name();
-            return Err(ApiError::Unimplemented(format!(
-                "{name} is not served by this version"
-            )));
-        }
-    };
-    answer.r#type = Some(of.into());
-    Ok(answer)
+/// Why a call is not served here.
+fn not_served(kind: call::Type) -> ApiError {
+    if kind == call::Type::Subscribe {
+        let message = "type: SUBSCRIBE opens a stream; send it with Subscribe";
+        return ApiError::field("type", message);
+    }
+    let name = kind.as_str_name();
+    ApiError::Unimplemented(format!("{name} is not served by this version"))
 }

@@ -91,7 +91,7 @@ pub(super) fn tasks(snapshot: &Snapshot) -> response::GetTasks {
     all
 }
 
-/// GET_ROLES: every role that a framework has or holds resources in.
+/// GET_ROLES: every role that a framework has or holds resources in, or that has a weight or quota.
 pub(super) fn roles(snapshot: &Snapshot) -> response::GetRoles {
     let mut known: BTreeMap<Role, (Vec<&FrameworkId>, Resources)> = BTreeMap::new();
     for framework in snapshot.frameworks.values() {
@@ -106,11 +106,19 @@ pub(super) fn roles(snapshot: &Snapshot) -> response::GetRoles {
                 .add_all(&held.unallocated());
         }
     }
+    for role in snapshot.weights.keys().chain(snapshot.quotas.keys()) {
+        known.entry(role.clone()).or_default();
+    }
     let roles = known
         .into_iter()
         .map(|(role, (frameworks, held))| v1::Role {
             name: role.to_string(),
-            weight: 1.0,
+            weight: snapshot
+                .weights
+                .get(&role)
+                .copied()
+                .unwrap_or_default()
+                .as_f64(),
             frameworks: frameworks.into_iter().map(Into::into).collect(),
             resources: held.to_proto(ReservationForm::Flat),
         });

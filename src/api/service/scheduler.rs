@@ -197,6 +197,16 @@ fn parse(call: Call) -> Result<(FrameworkId, SchedulerCall), ApiError> {
             bounded(decline.offer_ids.len(), "decline.offer_ids")?;
             SchedulerCall::Decline(decline)
         }
+        call::Type::AcceptInverseOffers => {
+            let answer = body(call.accept_inverse_offers, "accept_inverse_offers")?;
+            bounded(answer.inverse_offer_ids.len(), "accept_inverse_offers")?;
+            SchedulerCall::AcceptInverseOffers(answer)
+        }
+        call::Type::DeclineInverseOffers => {
+            let answer = body(call.decline_inverse_offers, "decline_inverse_offers")?;
+            bounded(answer.inverse_offer_ids.len(), "decline_inverse_offers")?;
+            SchedulerCall::DeclineInverseOffers(answer)
+        }
         call::Type::Revive => SchedulerCall::Revive {
             roles: call.revive.unwrap_or_default().roles,
         },
@@ -234,9 +244,7 @@ fn parse(call: Call) -> Result<(FrameworkId, SchedulerCall), ApiError> {
             let message = "type: SUBSCRIBE opens a stream; send it with Subscribe";
             return Err(ApiError::field("type", message));
         }
-        call::Type::Unknown
-        | call::Type::AcceptInverseOffers
-        | call::Type::DeclineInverseOffers => {
+        call::Type::Unknown => {
             let name = kind.as_str_name();
             return Err(ApiError::Unimplemented(format!(
                 "{name} is not served by this version"
@@ -290,6 +298,8 @@ mod tests {
         for (kind, field) in [
             (call::Type::Accept, "accept"),
             (call::Type::Decline, "decline"),
+            (call::Type::AcceptInverseOffers, "accept_inverse_offers"),
+            (call::Type::DeclineInverseOffers, "decline_inverse_offers"),
             (call::Type::Kill, "kill"),
             (call::Type::Shutdown, "shutdown"),
             (call::Type::Acknowledge, "acknowledge"),

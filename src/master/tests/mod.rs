@@ -3,11 +3,14 @@
 mod accept;
 mod agents;
 mod failover;
+mod maintenance;
 mod offers;
 mod operations;
+mod policy;
 mod random;
 mod reconcile;
 mod shell;
+mod standing;
 mod subscribe;
 mod updates;
 mod watch;

@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::base::Rng;
+use crate::registry::Maintenance;
 
 const HOSTS: [&str; 3] = ["a", "b", "c"];
 const STEPS: usize = 1500;
@@ -71,7 +72,7 @@ impl World {
 
     fn run(&mut self) {
         for _ in 0..STEPS {
-            match self.pick(16) {
+            match self.pick(17) {
                 0 => self.link(),
                 1 if self.rng.chance(1, 4) => self.cut(),
                 2 => self.subscribe(),
@@ -88,6 +89,7 @@ impl World {
                     }
                 }
                 13 if self.rng.chance(1, 8) => self.tear_down(),
+                14 if self.rng.chance(1, 2) => self.operate(),
                 _ => {
                     let pause = self.rng.up_to(Duration::from_secs(12));
                     self.bench.advance(pause);
@@ -209,6 +211,61 @@ impl World {
                 .call(&scheduler, SchedulerCall::Teardown)
                 .unwrap();
         }
+    }
+
+    /// An operator decides something; whether it may is the master's question.
+    fn operate(&mut self) {
+        let host = self.pick(HOSTS.len());
+        let named = self.hosts[host]
+            .info
+            .as_ref()
+            .and_then(|info| info.id.clone());
+        let agent_id = crate::base::AgentId::new(named.map_or("none".to_owned(), |id| id.value));
+        let machine = v1::MachineId {
+            hostname: Some(HOSTS[host].to_owned()),
+            ip: None,
+        };
+        let machines = Maintenance::read_machines(std::slice::from_ref(&machine)).unwrap();
+        let window = v1::maintenance::Window {
+            machine_ids: vec![machine],
+            unavailability: v1::Unavailability {
+                start: v1::TimeInfo { nanoseconds: 1 },
+                duration: None,
+            },
+        };
+        let scheduled = self.rng.chance(1, 2);
+        let schedule = v1::maintenance::Schedule {
+            windows: scheduled.then_some(window).into_iter().collect(),
+        };
+        let amount = v1::value::Scalar {
+            value: self.rng.below(20) as f64,
+        };
+        let quota = v1::quota::QuotaConfig {
+            role: "dev".to_owned(),
+            limits: [("cpus".to_owned(), amount)].into(),
+            ..v1::quota::QuotaConfig::default()
+        };
+        let call = match self.rng.below(10) {
+            0 | 1 => OperatorCall::DrainAgent {
+                agent_id,
+                grace_max: None,
+                mark_gone: self.rng.chance(1, 4),
+            },
+            2 => OperatorCall::DeactivateAgent { agent_id },
+            3 | 4 => OperatorCall::ReactivateAgent { agent_id },
+            5 => OperatorCall::MarkAgentGone { agent_id },
+            6 => OperatorCall::UpdateMaintenanceSchedule {
+                windows: Maintenance::read_schedule(&schedule).unwrap(),
+            },
+            7 if self.rng.chance(1, 2) => OperatorCall::StartMaintenance { machines },
+            7 | 8 => OperatorCall::StopMaintenance { machines },
+            _ => OperatorCall::UpdateQuota {
+                quotas: crate::quota::from_configs(&[quota]).unwrap(),
+                force: self.rng.chance(1, 2),
+            },
+        };
+        let request = RequestId(self.bench.number());
+        self.bench.step(Event::OperatorCall { request, call });
     }
 
     fn accept(&mut self) {
@@ -387,6 +444,13 @@ fn hear(bench: &mut Bench, host: &mut Host, connection: ConnectionId, message: F
         FromMaster::Ping(ping) => {
             let sequence = ping.sequence;
             bench.say(connection, FromAgent::Pong(link::Pong { sequence }));
+        }
+        FromMaster::DrainAgent(_) => {
+            for running in host.tasks.values_mut() {
+                if !running.state.is_terminal() {
+                    running.state = TaskState::TaskKilled;
+                }
+            }
         }
         FromMaster::Shutdown(_) => *host = Host::default(),
         FromMaster::Reregistered(_)

@@ -2,8 +2,8 @@
 //! and where the leader is.
 
 use axum::response::IntoResponse as _;
-use http::StatusCode;
 use http::header::{HeaderValue, LOCATION};
+use http::{Method, StatusCode};
 
 use super::refusal::Refusal;
 use super::reply::Reply;
@@ -11,7 +11,7 @@ use super::request::Request;
 use crate::api::error::ApiError;
 use crate::api::service::leadership::{Standing, address};
 use crate::api::service::operator::OperatorCalls;
-use crate::proto::json::{Json, to_json};
+use crate::proto::json::{Json, from_json, to_json};
 use crate::proto::v1;
 use crate::proto::v1::master::{Call, Response, call};
 
@@ -28,8 +28,36 @@ fn shown<M: Json>(message: Option<M>) -> Reply {
     Reply::from(bytes::Bytes::from(to_json(&message.unwrap_or_default())))
 }
 
-/// `/weights`.
-pub(super) async fn weights(calls: OperatorCalls, _: Request) -> Result<Reply, Refusal> {
+/// An order that the operator API takes too.
+async fn order(calls: &OperatorCalls, kind: call::Type, mut call: Call) -> Result<Reply, Refusal> {
+    call.r#type = Some(kind.into());
+    calls.call(call).await?;
+    Ok(Reply::Empty(StatusCode::OK))
+}
+
+/// A message whose only member is the list that the body is.
+fn listed<M: Json + prost::Name>(request: &Request, member: &str) -> Result<M, Refusal> {
+    let mut text = format!("{{\"{member}\":").into_bytes();
+    text.extend_from_slice(&request.body);
+    text.push(b'}');
+    let message = from_json(&text).map_err(|error| ApiError::invalid(error.to_string()))?;
+    Ok(message)
+}
+
+fn body<M: Json + prost::Name>(request: &Request) -> Result<M, Refusal> {
+    let message = from_json(&request.body);
+    Ok(message.map_err(|error| ApiError::invalid(error.to_string()))?)
+}
+
+/// `/weights`: read with GET, set with PUT.
+pub(super) async fn weights(calls: OperatorCalls, request: Request) -> Result<Reply, Refusal> {
+    if request.method == Method::PUT {
+        let call = Call {
+            update_weights: Some(listed(&request, "weight_infos")?),
+            ..Call::default()
+        };
+        return order(&calls, call::Type::UpdateWeights, call).await;
+    }
     let answer = read(&calls, call::Type::GetWeights).await?;
     let weights = answer.get_weights.unwrap_or_default().weight_infos;
     Ok(Reply::json(|w| {
@@ -42,14 +70,65 @@ pub(super) async fn weights(calls: OperatorCalls, _: Request) -> Result<Reply, R
     }))
 }
 
-/// `/quota`.
-pub(super) async fn quota(calls: OperatorCalls, _: Request) -> Result<Reply, Refusal> {
+/// `/quota`: read with GET, set with POST, taken away with DELETE of `/quota/{role}`.
+#[expect(
+    deprecated,
+    reason = "the endpoint is that of SET_QUOTA and REMOVE_QUOTA"
+)]
+pub(super) async fn quota(calls: OperatorCalls, request: Request) -> Result<Reply, Refusal> {
+    if request.method == Method::POST {
+        let call = Call {
+            set_quota: Some(call::SetQuota {
+                quota_request: body(&request)?,
+            }),
+            ..Call::default()
+        };
+        return order(&calls, call::Type::SetQuota, call).await;
+    }
+    if request.method == Method::DELETE {
+        if request.rest.is_empty() {
+            let message = "no role is named; write DELETE /quota/{role}";
+            return Err(ApiError::invalid(message).into());
+        }
+        let call = Call {
+            remove_quota: Some(call::RemoveQuota { role: request.rest }),
+            ..Call::default()
+        };
+        return order(&calls, call::Type::RemoveQuota, call).await;
+    }
     let answer = read(&calls, call::Type::GetQuota).await?;
     Ok(shown(answer.get_quota.map(|quota| quota.status)))
 }
 
-/// `/maintenance/schedule`.
-pub(super) async fn schedule(calls: OperatorCalls, _: Request) -> Result<Reply, Refusal> {
+/// `/machine/down`.
+pub(super) async fn machine_down(calls: OperatorCalls, request: Request) -> Result<Reply, Refusal> {
+    let call = Call {
+        start_maintenance: Some(listed(&request, "machines")?),
+        ..Call::default()
+    };
+    order(&calls, call::Type::StartMaintenance, call).await
+}
+
+/// `/machine/up`.
+pub(super) async fn machine_up(calls: OperatorCalls, request: Request) -> Result<Reply, Refusal> {
+    let call = Call {
+        stop_maintenance: Some(listed(&request, "machines")?),
+        ..Call::default()
+    };
+    order(&calls, call::Type::StopMaintenance, call).await
+}
+
+/// `/maintenance/schedule`: read with GET, replaced with POST.
+pub(super) async fn schedule(calls: OperatorCalls, request: Request) -> Result<Reply, Refusal> {
+    if request.method == Method::POST {
+        let call = Call {
+            update_maintenance_schedule: Some(call::UpdateMaintenanceSchedule {
+                schedule: body(&request)?,
+            }),
+            ..Call::default()
+        };
+        return order(&calls, call::Type::UpdateMaintenanceSchedule, call).await;
+    }
     let answer = read(&calls, call::Type::GetMaintenanceSchedule).await?;
     let schedule = answer.get_maintenance_schedule;
     Ok(shown(schedule.map(|schedule| schedule.schedule)))

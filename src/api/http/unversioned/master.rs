@@ -8,7 +8,7 @@ use axum::Router;
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::request::Request;
-use super::routes::{ANY, Asked, GET, POST, Routes};
+use super::routes::{ANY, Asked, GET, GET_POST, GET_POST_DELETE, GET_PUT, POST, Routes};
 use super::{agents, cluster, daemon, files, frameworks, operations, roles, state, summary, tasks};
 use crate::api::service::daemon::Daemon;
 use crate::api::service::operator::OperatorCalls;
@@ -31,11 +31,16 @@ pub(in crate::api::http) fn master(calls: &OperatorCalls) -> Router {
         .add("/frameworks", ANY, &leader, with(calls, frameworks::answer))
         .add("/tasks", ANY, &leader, with(calls, tasks::answer))
         .add("/roles", ANY, &leader, with(calls, roles::answer))
-        .add("/weights", GET, &leader, with(calls, cluster::weights))
-        .add("/quota", GET, &leader, with(calls, cluster::quota))
+        .add("/weights", GET_PUT, &leader, with(calls, cluster::weights))
+        .add(
+            "/quota",
+            GET_POST_DELETE,
+            &leader,
+            with(calls, cluster::quota),
+        )
         .add(
             "/maintenance/schedule",
-            GET,
+            GET_POST,
             &leader,
             with(calls, cluster::schedule),
         )
@@ -63,6 +68,18 @@ pub(in crate::api::http) fn master(calls: &OperatorCalls) -> Router {
             POST,
             &leader,
             with(calls, operations::destroy_volumes),
+        )
+        .add(
+            "/machine/down",
+            POST,
+            &leader,
+            with(calls, cluster::machine_down),
+        )
+        .add(
+            "/machine/up",
+            POST,
+            &leader,
+            with(calls, cluster::machine_up),
         )
         .add("/teardown", POST, &leader, with(calls, cluster::teardown))
         .add(

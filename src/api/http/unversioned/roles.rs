@@ -44,6 +44,9 @@ fn shares(snapshot: &Snapshot) -> BTreeMap<Role, Share<'_>> {
             share.offered.add(&offered.quantities());
         }
     }
+    for role in snapshot.weights.keys().chain(snapshot.quotas.keys()) {
+        all.entry(role.clone()).or_default();
+    }
     for agent in snapshot.agents.values() {
         for (role, reserved) in Resources::reservations(&agent.total) {
             all.entry(role)
@@ -55,7 +58,9 @@ fn shares(snapshot: &Snapshot) -> BTreeMap<Role, Share<'_>> {
     all
 }
 
-fn role(w: &mut Writer, role: &Role, share: &Share<'_>) {
+fn role(w: &mut Writer, snapshot: &Snapshot, role: &Role, share: &Share<'_>) {
+    let weight = snapshot.weights.get(role).copied().unwrap_or_default();
+    let quota = snapshot.quotas.get(role).cloned().unwrap_or_default();
     let mut resources = share.allocated.clone();
     resources.add(&share.offered);
     let mut consumed = share.allocated.clone();
@@ -64,12 +69,18 @@ fn role(w: &mut Writer, role: &Role, share: &Share<'_>) {
     consumed.add(&idle);
     w.open();
     text(w, "\"name\":", role.as_str());
-    double(w, "\"weight\":", 1.0);
+    double(w, "\"weight\":", weight.as_f64());
     w.key("\"quota\":");
     w.open();
     text(w, "\"role\":", role.as_str());
-    quantities(w, "\"guarantee\":", &Quantities::new());
-    quantities(w, "\"limit\":", &Quantities::new());
+    quantities(w, "\"guarantee\":", quota.guarantees());
+    w.key("\"limit\":");
+    w.open();
+    for (name, limit) in quota.limits().iter() {
+        w.name(name.as_str());
+        w.double(limit.as_f64());
+    }
+    w.close();
     quantities(w, "\"consumed\":", &consumed);
     w.close();
     quantities(w, "\"resources\":", &resources);
@@ -91,7 +102,7 @@ pub(super) async fn answer(calls: OperatorCalls, _: Request) -> Result<Reply, Re
         w.open_list();
         for (name, share) in shares(snapshot) {
             w.item();
-            role(w, &name, &share);
+            role(w, snapshot, &name, &share);
         }
         w.close_list();
         w.close();

@@ -21,6 +21,13 @@ pub(in crate::api::http) type Methods = &'static [Method];
 pub(in crate::api::http) const ANY: Methods = &[];
 /// For writes.
 pub(in crate::api::http) const POST: Methods = &[Method::POST];
+/// For `/weights`.
+pub(in crate::api::http) const GET_PUT: Methods = &[Method::GET, Method::HEAD, Method::PUT];
+/// For `/quota`.
+pub(in crate::api::http) const GET_POST_DELETE: Methods =
+    &[Method::GET, Method::HEAD, Method::POST, Method::DELETE];
+/// For `/maintenance/schedule`.
+pub(in crate::api::http) const GET_POST: Methods = &[Method::GET, Method::HEAD, Method::POST];
 /// For reads that look at the method.
 pub(in crate::api::http) const GET: Methods = &[Method::GET, Method::HEAD];
 
