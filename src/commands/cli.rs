@@ -101,6 +101,18 @@ enum ClientCommand {
     Kill(client::KillArgs),
     /// End a framework and all its tasks.
     Teardown(client::TeardownArgs),
+    /// End all tasks of an agent and offer nothing more of it.
+    Drain(client::DrainArgs),
+    /// Offer nothing more of an agent; its tasks go on.
+    Deactivate(client::AgentArgs),
+    /// Offer an agent again that was deactivated or drained.
+    Reactivate(client::AgentArgs),
+    /// List or set the weights of roles.
+    Weights(client::WeightsArgs),
+    /// List, set or remove the quota of roles.
+    Quota(client::QuotaArgs),
+    /// Show, announce, begin or end the maintenance of machines.
+    Maintenance(client::MaintenanceArgs),
     /// Print a script that completes this command line in a shell.
     Completions {
         /// Which shell.
@@ -168,6 +180,12 @@ pub(super) fn main() -> std::process::ExitCode {
         ClientCommand::Ls(arguments) => client::ls(&connection, &arguments),
         ClientCommand::Kill(arguments) => client::kill(&connection, &arguments),
         ClientCommand::Teardown(arguments) => client::teardown(&connection, &arguments),
+        ClientCommand::Drain(arguments) => client::drain(&connection, &arguments),
+        ClientCommand::Deactivate(arguments) => client::deactivate(&connection, &arguments),
+        ClientCommand::Reactivate(arguments) => client::reactivate(&connection, &arguments),
+        ClientCommand::Weights(arguments) => client::weights(&connection, &arguments),
+        ClientCommand::Quota(arguments) => client::quota(&connection, &arguments),
+        ClientCommand::Maintenance(arguments) => client::maintenance(&connection, &arguments),
         ClientCommand::Completions { shell } => completions(shell),
     };
     code.into()

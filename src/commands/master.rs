@@ -170,6 +170,10 @@ pub(super) fn config(flags: &ClusterFlags, place: &Place, uuid: Uuid) -> MasterC
     config.completed_tasks_max = flags.max_completed_tasks_per_framework as usize;
     config.unreachable_tasks_max = flags.max_unreachable_tasks_per_framework as usize;
     config.watchers_max = flags.max_operator_event_stream_subscribers.get() as usize;
+    config.agent_removal_interval = flags.agent_removal_rate_limit.map(|limit| limit.interval);
+    config.registry_gc_interval = flags.registry_gc_interval;
+    config.registry_agent_age_max = flags.registry_max_agent_age;
+    config.registry_agents_max = flags.registry_max_agent_count as usize;
     config.weights = flags.weights.0.clone();
     config.recovery_agents_per_mille =
         (flags.allocator_agent_recovery_factor * 1000.0).ceil() as u32;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::sources::{AccessFlags, LoggingFlags, NetworkFlags, SourceFlags};
-use super::value::{Weights, duration_between, fraction, only_false, refused};
+use super::value::{RateLimit, Weights, duration_between, fraction, only_false, refused};
 use super::zookeeper::ElectionFlags;
 use crate::allocator::AllocationOrder;
 
@@ -101,6 +101,24 @@ pub struct ClusterFlags {
     /// by `|`.
     #[arg(long, value_name = "QUANTITIES", default_value = "cpus:0.01|mem:32")]
     pub min_allocatable_resources: super::MinAllocatable,
+    /// How many agents may be marked unreachable in a time, like `1/10mins`; without it all that are.
+    #[arg(
+        long,
+        value_name = "COUNT/DURATION",
+        alias = "slave_removal_rate_limit"
+    )]
+    pub agent_removal_rate_limit: Option<RateLimit>,
+    /// Time between two looks for unreachable and gone agents that the registry may forget.
+    #[arg(long, value_name = "DURATION", default_value = "15mins",
+          value_parser = duration_between(SECOND, LONGEST))]
+    pub registry_gc_interval: Duration,
+    /// Age from which it forgets them.
+    #[arg(long, value_name = "DURATION", default_value = "2weeks", alias = "registry_max_slave_age",
+          value_parser = duration_between(SECOND, LONGEST))]
+    pub registry_max_agent_age: Duration,
+    /// How many of each it remembers at most.
+    #[arg(long, value_name = "COUNT", default_value = "102400")]
+    pub registry_max_agent_count: u32,
     /// Initial weights of roles, like `ads=2,web=0.5`; not followed once weights were set otherwise.
     #[arg(long, value_name = "ROLE=WEIGHT,...", default_value = "")]
     pub weights: Weights,

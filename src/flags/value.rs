@@ -123,6 +123,35 @@ impl FromStr for MinAllocatable {
     }
 }
 
+/// A bound like `2/10mins`: so many in that time, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Time between two.
+    pub interval: Duration,
+}
+
+impl FromStr for RateLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |reason: &str| format!("'{text}' is not a rate like '1/10mins': {reason}");
+        let (count, time) = text
+            .split_once('/')
+            .ok_or_else(|| wrong("there is no '/'"))?;
+        let count: u32 = count
+            .trim()
+            .parse()
+            .map_err(|_| wrong(&format!("'{count}' is not a count")))?;
+        let time = parse_duration(time.trim()).map_err(|error| wrong(&error.to_string()))?;
+        if count == 0 || time.is_zero() {
+            return Err(wrong("both must be more than nothing"));
+        }
+        Ok(Self {
+            interval: time / count,
+        })
+    }
+}
+
 /// Weights of roles: `ads=2,web=0.5`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Weights(pub BTreeMap<Role, Weight>);
@@ -315,6 +344,23 @@ mod tests {
                 parse(text).unwrap_err().contains("is not a quantity"),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn rates_are_read_and_refused_by_name() {
+        let parse = |text: &str| text.parse::<RateLimit>();
+        let interval = Duration::from_secs(300);
+        assert_eq!(parse("2/10mins"), Ok(RateLimit { interval }));
+        for (text, said) in [
+            ("2", "there is no '/'"),
+            ("x/1secs", "'x' is not a count"),
+            ("1/x", "is not a rate like"),
+            ("0/1secs", "more than nothing"),
+            ("1/0secs", "more than nothing"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(said), "{error}");
         }
     }
 

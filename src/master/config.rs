@@ -40,6 +40,14 @@ pub struct MasterConfig {
     pub unreachable_tasks_max: usize,
     /// `--max_operator_event_stream_subscribers`: the oldest stream is closed for one more.
     pub watchers_max: usize,
+    /// `--agent_removal_rate_limit`: time between two agents that are marked unreachable.
+    pub agent_removal_interval: Option<Duration>,
+    /// `--registry_gc_interval`: how often the registry forgets agents that were given up.
+    pub registry_gc_interval: Duration,
+    /// `--registry_max_agent_age`: unreachable and gone agents are forgotten after this time.
+    pub registry_agent_age_max: Duration,
+    /// `--registry_max_agent_count`: so many of each are remembered.
+    pub registry_agents_max: usize,
     /// `--weights`: until the registry has weights that were set later.
     pub weights: BTreeMap<Role, Weight>,
     /// `--allocator_agent_recovery_factor` in thousandths: with quota, offers wait after a change of
@@ -78,6 +86,10 @@ impl MasterConfig {
             completed_tasks_max: 1000,
             unreachable_tasks_max: 1000,
             watchers_max: 1000,
+            agent_removal_interval: None,
+            registry_gc_interval: Duration::from_secs(15 * 60),
+            registry_agent_age_max: Duration::from_secs(14 * 24 * 3600),
+            registry_agents_max: 100 * 1024,
             weights: BTreeMap::new(),
             recovery_agents_per_mille: 800,
             recovery_hold: Duration::from_secs(600),

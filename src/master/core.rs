@@ -26,6 +26,7 @@ use super::offer::Offer;
 use super::pending::Pending;
 use super::policy::Policy;
 use super::register::Link;
+use super::removal::Removals;
 use super::snapshot::Snapshot;
 use super::timer::TimerKey;
 use super::watch::Watch;
@@ -57,7 +58,11 @@ pub struct Master {
     pub(super) held_for: Option<usize>,
     /// Agents of which the registry is being told something; nothing else may happen to them.
     pub(super) writing: BTreeSet<AgentId>,
+    /// Silent agents that wait until they may be marked unreachable.
+    pub(super) removals: Removals,
     pub(super) frameworks: OrdMap<FrameworkId, Arc<Framework>>,
+    /// Frameworks as the registry was last told of them.
+    pub(super) kept: OrdMap<FrameworkId, Arc<v1::FrameworkInfo>>,
     pub(super) completed: History<FrameworkId, Framework>,
     pub(super) offers: OrdMap<OfferId, Arc<Offer>>,
     /// Where the operations are that frameworks have named.
@@ -130,6 +135,8 @@ impl Master {
             inverse: Inverse::default(),
             held_for: None,
             writing: BTreeSet::new(),
+            removals: Removals::default(),
+            kept: registry.frameworks.clone(),
             frameworks: OrdMap::new(),
             completed: History::new(config.completed_frameworks_max),
             offers: OrdMap::new(),
@@ -152,6 +159,9 @@ impl Master {
         for agent_id in recovered {
             master.set_timer(step, TimerKey::Reregistration(agent_id), deadline);
         }
+        let next = now.mono.after(master.config.registry_gc_interval);
+        master.set_timer(step, TimerKey::RegistryGc, next);
+        master.recover_frameworks(step, &registry.frameworks);
         master.enforce_policy();
         let standings: Vec<AgentId> = master.standings.keys().cloned().collect();
         for agent_id in standings {
@@ -236,6 +246,8 @@ impl Master {
                     self.rescind(step, offer_id);
                 }
             }
+            TimerKey::Removal => self.remove_next(step),
+            TimerKey::RegistryGc => self.collect_registry(step),
             TimerKey::InverseOffers => self.make_inverse_offers(step),
             // Its end lets `is_held` say no.
             TimerKey::RecoveryHold => {}

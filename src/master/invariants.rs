@@ -89,6 +89,8 @@ impl Master {
                 TimerKey::OfferExpired(id) => {
                     self.offers.contains_key(id) || self.inverse.is_outstanding(id)
                 }
+                TimerKey::Removal => !self.removals.waiting.is_empty(),
+                TimerKey::RegistryGc => true,
                 TimerKey::InverseOffers => !self.inverse.agents.is_empty(),
                 TimerKey::RecoveryHold => self.held_for.is_some(),
             };

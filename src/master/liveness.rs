@@ -52,7 +52,13 @@ impl Master {
         }
         if agent.pings_missed >= missed_max {
             tracing::warn!(%agent_id, "agent does not answer");
-            self.leave(step, agent_id, Departure::Unreachable(step.now.wall), None);
+            self.give_up(step, agent_id);
+        }
+        // It may have to wait for its turn: whoever answers meanwhile stays.
+        let Some(agent) = self.agent_mut(agent_id) else {
+            return;
+        };
+        if agent.status == AgentStatus::Leaving {
             return;
         }
         agent.ping += 1;
@@ -66,12 +72,13 @@ impl Master {
     }
 
     /// An agent's answer to a ping.
-    pub(super) fn pong(&mut self, agent_id: &AgentId, message: &link::Pong) {
+    pub(super) fn pong(&mut self, step: &mut Step<'_>, agent_id: &AgentId, message: &link::Pong) {
         if let Some(agent) = self.agent_mut(agent_id)
             && agent.ping == message.sequence
         {
             agent.ping_pending = false;
             agent.pings_missed = 0;
+            self.cancel_removal(step, agent_id);
         }
     }
 
@@ -169,25 +176,9 @@ impl Master {
 
     /// Nobody came back in time.
     pub(super) fn reregistration_timed_out(&mut self, step: &mut Step<'_>, agent_id: &AgentId) {
-        let at = step.now.wall;
-        if self.recovered.contains_key(agent_id) {
-            if self.writing.insert(agent_id.clone()) {
-                let operation = Operation::MarkUnreachable {
-                    agent_id: agent_id.clone(),
-                    at,
-                };
-                let agent_id = agent_id.clone();
-                self.persist(step, operation, Pending::LeaveRecovered { agent_id, at });
-            } else {
-                // The write under way decides first.
-                let again = step.now.mono.after(self.config.agent_ping_timeout);
-                self.set_timer(step, TimerKey::Reregistration(agent_id.clone()), again);
-            }
-            return;
-        }
         let status = self.agents.get(agent_id).map(|agent| agent.status);
-        if status == Some(AgentStatus::Disconnected) {
-            self.leave(step, agent_id, Departure::Unreachable(at), None);
+        if self.recovered.contains_key(agent_id) || status == Some(AgentStatus::Disconnected) {
+            self.give_up(step, agent_id);
         }
     }
 
@@ -209,6 +200,7 @@ impl Master {
         }
         self.allocator.deactivate_agent(agent_id);
         self.rescind_offers_of(step, agent_id);
+        self.cancel_removal(step, agent_id);
         self.cancel_timer(step, TimerKey::Ping(agent_id.clone()));
         self.cancel_timer(step, TimerKey::Reregistration(agent_id.clone()));
         let Some(agent) = self.agent_mut(agent_id) else {
@@ -231,13 +223,10 @@ impl Master {
         }
         let agent_id = agent_id.clone();
         let operation = match departure {
-            Departure::Unreachable(at) => {
-                self.metrics.slave_unreachable_scheduled += 1;
-                Operation::MarkUnreachable {
-                    agent_id: agent_id.clone(),
-                    at,
-                }
-            }
+            Departure::Unreachable(at) => Operation::MarkUnreachable {
+                agent_id: agent_id.clone(),
+                at,
+            },
             Departure::Gone(at) => Operation::MarkGone {
                 agent_id: agent_id.clone(),
                 at,

@@ -133,6 +133,8 @@ counters! {
     recovery_slave_removals => "master/recovery_slave_removals",
     /// Agents that are to be marked unreachable.
     slave_unreachable_scheduled => "master/slave_unreachable_scheduled",
+    /// Agents that were heard of again before they were marked unreachable.
+    slave_unreachable_canceled => "master/slave_unreachable_canceled",
     /// Agents that were marked unreachable.
     slave_unreachable_completed => "master/slave_unreachable_completed",
     /// Offers made.

@@ -11,7 +11,7 @@
 //! | the machine | `core` routes; `calls`, `pending`, `records`, `invariants` |
 //! | schedulers | `subscribe`, `teardown`, `offers`, `accept`, `kill`, `reconcile`, `messages`, `events`, [`inverse`] |
 //! | operations on resources | [`operation`], `operations`, `operator_operations` |
-//! | agents | `register`, `reregister`, `liveness`, `task_updates` |
+//! | agents | `register`, `reregister`, `liveness`, `removal`, `task_updates` |
 //! | operators | `operator`, `policy`, `quota`, [`maintenance`], `standing` |
 //! | readers | [`snapshot`], [`metrics`], `views`, `explain` |
 //! | fairness | `watch`: who starves, who hoards |
@@ -44,6 +44,7 @@ pub mod event;
 mod events;
 mod explain;
 pub mod framework;
+mod framework_records;
 pub mod history;
 mod invariants;
 pub mod inverse;
@@ -65,6 +66,7 @@ mod quota;
 mod reconcile;
 mod records;
 mod register;
+mod removal;
 mod reregister;
 pub mod snapshot;
 mod standing;

@@ -64,6 +64,10 @@ pub(super) enum Pending {
         agent_id: AgentId,
         standing: Standing,
     },
+    /// What nobody waits for.
+    Note,
+    /// Agents that the registry forgets.
+    Prune { agents: Vec<AgentId> },
     /// An operator's decision about roles or machines.
     Decide {
         request: RequestId,
@@ -153,6 +157,8 @@ impl Master {
                 self.writing.remove(&agent_id);
                 self.stood(step, request, &agent_id, standing, result);
             }
+            Pending::Note => {}
+            Pending::Prune { agents } => self.pruned(&agents, result.is_ok()),
             Pending::Decide { request, operation } => {
                 self.decided(step, request, operation, result);
             }

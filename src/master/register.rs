@@ -88,7 +88,7 @@ impl Master {
                 self.metrics.messages_unregister_slave += 1;
                 self.leave(step, agent_id, Departure::Unregistered, None);
             }
-            FromAgent::Pong(message) => self.pong(agent_id, &message),
+            FromAgent::Pong(message) => self.pong(step, agent_id, &message),
             FromAgent::ResourcesChanged(message) => self.total_changed(step, agent_id, &message),
             FromAgent::OperationUpdate(message) => self.operation_update(step, agent_id, message),
             FromAgent::Register(_) | FromAgent::Reregister(_) => {}

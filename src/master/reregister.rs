@@ -135,6 +135,7 @@ impl Master {
             return;
         };
         self.metrics.slave_reregistrations += 1;
+        self.cancel_removal(step, agent_id);
         self.cancel_timer(step, TimerKey::Reregistration(agent_id.clone()));
         self.recovered.remove(agent_id);
         let info = with_id(&message.agent, agent_id);

@@ -287,6 +287,7 @@ impl Master {
         at: Timestamp,
     ) {
         self.recovered.remove(agent_id);
+        self.cancel_removal(step, agent_id);
         self.cancel_timer(step, TimerKey::Reregistration(agent_id.clone()));
         self.unreachable.remove(agent_id);
         self.note_gone(agent_id, at);

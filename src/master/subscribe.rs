@@ -137,10 +137,15 @@ impl Master {
             }
             None => self.allocator.deactivate_framework(framework_id),
         }
+        let recovered = connection.is_none();
         tracing::info!(%framework_id, name = framework.info.name, "framework added");
         self.frameworks
             .insert(framework_id.clone(), Arc::clone(&framework));
         step.push(Effect::Publish(OperatorEvent::FrameworkAdded(framework)));
+        self.keep_framework(step, framework_id);
+        if recovered {
+            self.await_scheduler(step, framework_id);
+        }
     }
 
     /// A scheduler takes a known framework over, from another one or after a break.
@@ -214,6 +219,7 @@ impl Master {
         if !changed {
             return;
         }
+        self.keep_framework(step, framework_id);
         let Some(framework) = self.frameworks.get(framework_id) else {
             return;
         };

@@ -38,6 +38,7 @@ impl Master {
         self.end_operations_of(step, framework_id);
         self.cancel_timer(step, TimerKey::Failover(framework_id.clone()));
         self.allocator.remove_framework(framework_id);
+        self.forget_framework(step, framework_id);
         let Some(mut framework) = self.frameworks.remove(framework_id) else {
             return;
         };

@@ -17,6 +17,10 @@ pub enum TimerKey {
     OrphanOperations(AgentId),
     /// The next look for offers that are hoarded and frameworks that starve.
     Watch,
+    /// The next silent agent may be marked unreachable (`--agent_removal_rate_limit`).
+    Removal,
+    /// The registry forgets agents that were given up long ago (`--registry_gc_interval`).
+    RegistryGc,
     /// The next inverse offers.
     InverseOffers,
     /// The end of the time in which offers wait for agents, after a change of master.

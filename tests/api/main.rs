@@ -5,6 +5,7 @@ mod golden;
 mod http;
 mod libprocess;
 mod malformed;
+mod operators;
 mod plain;
 mod raw;
 mod slow;

@@ -13,6 +13,7 @@ mod groups;
 mod leftovers;
 mod limits;
 mod master_failover;
+mod operators;
 mod sandboxes;
 mod scheduler;
 mod shape;

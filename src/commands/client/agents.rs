@@ -74,6 +74,18 @@ pub(super) fn address(agent: &Agent) -> String {
     format!("{seen}:{port}")
 }
 
+/// Where an agent stands, in one word.
+fn state(agent: &Agent) -> &'static str {
+    let drain = agent.drain_info.as_ref().map(v1::DrainInfo::state);
+    match drain {
+        Some(v1::DrainState::Draining) => "draining",
+        Some(v1::DrainState::Drained) => "drained",
+        _ if agent.active => "active",
+        _ if agent.deactivated() => "deactivated",
+        _ => "inactive",
+    }
+}
+
 /// Stable keys for scripts.
 pub(super) fn json(agent: &Agent) -> Value {
     let info = &agent.agent_info;
@@ -87,6 +99,8 @@ pub(super) fn json(agent: &Agent) -> Value {
         "hostname": info.hostname,
         "address": address(agent),
         "active": agent.active,
+        "deactivated": agent.deactivated(),
+        "state": state(agent),
         "version": agent.version,
         "registered": seconds(agent.registered_time.as_ref()),
         "reregistered": seconds(agent.reregistered_time.as_ref()),
@@ -128,10 +142,9 @@ fn table(agents: &[Agent]) -> Table {
         let info = &agent.agent_info;
         let total = Quantities::of(&agent.total_resources);
         let used = Quantities::of(&agent.allocated_resources);
-        let state = if agent.active {
-            Cell::text("active").good()
-        } else {
-            Cell::text("inactive").bad()
+        let state = match state(agent) {
+            "active" => Cell::text("active").good(),
+            other => Cell::text(other).bad(),
         };
         let of = |name: &str| {
             let (used, total) = (used.scalar(name), total.scalar(name));

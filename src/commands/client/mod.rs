@@ -8,12 +8,15 @@ mod connect;
 mod error;
 mod explain;
 mod frameworks;
+mod maintenance;
 mod offers;
 mod orders;
 mod output;
+mod policy;
 mod quantities;
 mod roles;
 mod sandbox;
+mod standing;
 mod state;
 mod table;
 mod tasks;
@@ -22,9 +25,12 @@ use std::future::Future;
 
 pub(super) use explain::ExplainArgs;
 pub(super) use frameworks::FrameworkFilter;
+pub(super) use maintenance::MaintenanceArgs;
 pub(super) use orders::{KillArgs, TeardownArgs};
 pub(super) use output::Format;
+pub(super) use policy::{QuotaArgs, WeightsArgs};
 pub(super) use sandbox::{CatArgs, LogsArgs, LsArgs};
+pub(super) use standing::{AgentArgs, DrainArgs};
 pub(super) use tasks::TaskFilter;
 
 use super::cli::Connection;
@@ -114,6 +120,48 @@ pub(super) fn kill(connection: &Connection, arguments: &KillArgs) -> ExitCode {
 pub(super) fn teardown(connection: &Connection, arguments: &TeardownArgs) -> ExitCode {
     run(connection, async |session, output| {
         orders::teardown(session, output, arguments).await
+    })
+}
+
+/// `mesosd drain`.
+pub(super) fn drain(connection: &Connection, arguments: &DrainArgs) -> ExitCode {
+    run(connection, async |session, output| {
+        standing::drain(session, output, arguments).await
+    })
+}
+
+/// `mesosd deactivate`.
+pub(super) fn deactivate(connection: &Connection, arguments: &AgentArgs) -> ExitCode {
+    run(connection, async |session, output| {
+        standing::deactivate(session, output, arguments).await
+    })
+}
+
+/// `mesosd reactivate`.
+pub(super) fn reactivate(connection: &Connection, arguments: &AgentArgs) -> ExitCode {
+    run(connection, async |session, output| {
+        standing::reactivate(session, output, arguments).await
+    })
+}
+
+/// `mesosd weights`.
+pub(super) fn weights(connection: &Connection, arguments: &WeightsArgs) -> ExitCode {
+    run(connection, async |session, output| {
+        policy::weights(session, output, arguments).await
+    })
+}
+
+/// `mesosd quota`.
+pub(super) fn quota(connection: &Connection, arguments: &QuotaArgs) -> ExitCode {
+    run(connection, async |session, output| {
+        policy::quota(session, output, arguments).await
+    })
+}
+
+/// `mesosd maintenance`.
+pub(super) fn maintenance(connection: &Connection, arguments: &MaintenanceArgs) -> ExitCode {
+    run(connection, async |session, output| {
+        maintenance::maintenance(session, output, arguments).await
     })
 }
 

@@ -9,6 +9,7 @@ mod operations;
 mod policy;
 mod random;
 mod reconcile;
+mod records;
 mod shell;
 mod standing;
 mod subscribe;

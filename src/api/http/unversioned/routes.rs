@@ -22,14 +22,14 @@ pub(in crate::api::http) const ANY: Methods = &[];
 /// For writes.
 pub(in crate::api::http) const POST: Methods = &[Method::POST];
 /// For `/weights`.
-pub(in crate::api::http) const GET_PUT: Methods = &[Method::GET, Method::HEAD, Method::PUT];
+pub(in crate::api::http) const GET_PUT: Methods = &[Method::GET, Method::PUT];
 /// For `/quota`.
 pub(in crate::api::http) const GET_POST_DELETE: Methods =
-    &[Method::GET, Method::HEAD, Method::POST, Method::DELETE];
+    &[Method::GET, Method::POST, Method::DELETE];
 /// For `/maintenance/schedule`.
-pub(in crate::api::http) const GET_POST: Methods = &[Method::GET, Method::HEAD, Method::POST];
+pub(in crate::api::http) const GET_POST: Methods = &[Method::GET, Method::POST];
 /// For reads that look at the method.
-pub(in crate::api::http) const GET: Methods = &[Method::GET, Method::HEAD];
+pub(in crate::api::http) const GET: Methods = &[Method::GET];
 
 /// Who answers.
 #[derive(Clone, Debug)]
@@ -158,17 +158,17 @@ fn check(
         }
     }
     let received = request.method();
-    if methods.is_empty() || methods.contains(received) {
+    // Mesos names GET only where it takes HEAD as well.
+    let read = if received == Method::HEAD {
+        &Method::GET
+    } else {
+        received
+    };
+    if methods.is_empty() || methods.contains(read) {
         return Ok(());
     }
-    // Mesos names GET only where it takes HEAD as well.
-    let allowed = if methods == GET {
-        &[Method::GET]
-    } else {
-        methods
-    };
     Err(Refusal::Method {
-        allowed,
+        allowed: methods,
         received: received.clone(),
     })
 }
