@@ -18,7 +18,7 @@ use super::network::Place;
 use crate::api::Switch;
 use crate::api::http::{master_routes, standby_routes};
 use crate::api::server::{Limits, serve as listen};
-use crate::api::service::daemon::Daemon;
+use crate::api::service::daemon::{Daemon, Handover};
 use crate::election::driver::{Contest, Standing, Term, contend};
 use crate::election::session::Ensemble;
 use crate::flags::RegistryKind;
@@ -42,7 +42,9 @@ pub(super) async fn serve(
 ) -> Result<(), DaemonError> {
     let listening = settings.network.listen().await?;
     let (address, place) = (listening.address, listening.place.clone());
-    let daemon = surroundings.daemon;
+    let mut daemon = surroundings.daemon;
+    let handover = Handover::default();
+    daemon.handover = Some(handover.clone());
     let switch = Switch::new();
     let router = switch.serve(standby_routes(&switch, daemon.clone()));
     let stop = Shutdown::new();
@@ -67,6 +69,7 @@ pub(super) async fn serve(
         switch,
         standings: contest.standings.clone(),
         uuid: Some(uuid),
+        handover,
     };
     tokio::select! {
         never = candidate.run(&contest) => match never {},
@@ -99,6 +102,15 @@ struct Candidate {
     uuid: Option<Uuid>,
     /// While it leads.
     running: Option<Running>,
+    handover: Handover,
+}
+
+/// How a leadership ended that did not fail.
+enum Ended {
+    /// The election has ended it, or will in a moment.
+    Deposed,
+    /// Somebody asked for it.
+    HandedOver,
 }
 
 impl Candidate {
@@ -106,44 +118,60 @@ impl Candidate {
     async fn run(&mut self, contest: &Contest) -> Infallible {
         loop {
             let standing = self.standings.borrow_and_update().clone();
-            match standing {
-                Standing::Standby(leader) => self.switch.stand_by(leader),
-                Standing::Elected(term) => {
-                    self.switch.recover();
-                    let result = self.lead(&term).await;
-                    self.switch.stand_by(None);
-                    if let Some(running) = self.running.take() {
-                        // What it still wanted to say is void.
-                        running.task.abort();
-                    }
-                    if let Err(error) = result {
-                        tracing::error!("this leadership ends: {}", chain(&error));
-                        drop(term);
-                        contest.resign().await;
-                        tokio::time::sleep(PAUSE).await;
-                        continue;
-                    }
+            let changed = match standing {
+                Standing::Standby(leader) => {
+                    self.switch.stand_by(leader);
+                    self.standings.changed().await
                 }
-            }
-            if self.standings.changed().await.is_err() {
+                Standing::Elected(term) => self.term(term, contest).await,
+            };
+            if changed.is_err() {
                 // The election's task has ended, which only happens when this one does.
                 return std::future::pending().await;
             }
         }
     }
 
-    /// One leadership, until the election says that it is over or something breaks.
-    async fn lead(&mut self, term: &Term) -> Result<(), DaemonError> {
-        let mut over = self.standings.clone();
+    /// One leadership from its election to its end.
+    async fn term(&mut self, term: Term, contest: &Contest) -> Result<(), watch::error::RecvError> {
+        self.switch.recover();
         let number = term.number;
-        let over = over
-            .wait_for(move |now| !matches!(now, Standing::Elected(term) if term.number == number));
-        let leading = self.begin(term);
+        let ended = self.lead(&term).await;
+        self.switch.stand_by(None);
+        if let Some(running) = self.running.take() {
+            // What it still wanted to say is void.
+            running.task.abort();
+        }
+        // It holds the session.
+        drop(term);
+        match &ended {
+            Ok(Ended::Deposed) => {}
+            Ok(Ended::HandedOver) => {
+                tracing::info!("this leadership is handed over");
+                contest.resign().await;
+            }
+            Err(error) => {
+                tracing::error!("this leadership ends: {}", chain(error));
+                contest.resign().await;
+            }
+        }
+        over(&self.standings, number).await?;
+        if ended.is_err() {
+            // Before it is elected again and fails again.
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Leads until the election says that it is over, somebody asks for it, or something breaks.
+    async fn lead(&mut self, term: &Term) -> Result<Ended, DaemonError> {
+        let (standings, handover) = (self.standings.clone(), self.handover.clone());
         tokio::select! {
-            _ = over => Ok(()),
-            result = leading => match result {
-                Err(error) if is_deposed(&error) => Ok(()),
-                other => other,
+            _ = over(&standings, term.number) => Ok(Ended::Deposed),
+            () = handover.asked() => Ok(Ended::HandedOver),
+            result = self.begin(term) => match result {
+                Err(error) if !is_deposed(&error) => Err(error),
+                _ => Ok(Ended::Deposed),
             },
         }
     }
@@ -190,6 +218,16 @@ impl Candidate {
         drop(self);
         contest.withdraw().await;
     }
+}
+
+/// Returns when this leadership is not the present one any more.
+async fn over(
+    standings: &watch::Receiver<Standing>,
+    number: u64,
+) -> Result<(), watch::error::RecvError> {
+    let mut standings = standings.clone();
+    let other = |now: &Standing| !matches!(now, Standing::Elected(term) if term.number == number);
+    standings.wait_for(other).await.map(drop)
 }
 
 /// The end of a leadership that the election knows of, or will in a moment.

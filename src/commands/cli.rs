@@ -113,6 +113,10 @@ enum ClientCommand {
     Quota(client::QuotaArgs),
     /// Show, announce, begin or end the maintenance of machines.
     Maintenance(client::MaintenanceArgs),
+    /// Let the leading master hand its leadership over to another one.
+    Handover,
+    /// Look at, copy or repair the registry itself, in a work directory or in ZooKeeper.
+    Registry(client::RegistryArgs),
     /// Print a script that completes this command line in a shell.
     Completions {
         /// Which shell.
@@ -186,6 +190,8 @@ pub(super) fn main() -> std::process::ExitCode {
         ClientCommand::Weights(arguments) => client::weights(&connection, &arguments),
         ClientCommand::Quota(arguments) => client::quota(&connection, &arguments),
         ClientCommand::Maintenance(arguments) => client::maintenance(&connection, &arguments),
+        ClientCommand::Handover => client::handover(&connection),
+        ClientCommand::Registry(arguments) => client::registry(&connection, &arguments),
         ClientCommand::Completions { shell } => completions(shell),
     };
     code.into()

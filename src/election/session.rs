@@ -408,6 +408,8 @@ fn acls(known: bool) -> Vec<Acl> {
 }
 
 fn certificates(tls: &Tls) -> Result<TlsOptions, ZooKeeperError> {
+    // The crate takes the process's own; which one it is, somebody else may have decided.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let wrong = |error: Error| ZooKeeperError::Certificates(error.to_string());
     let options = TlsOptions::new()
         .with_pem_ca(&tls.authorities)

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Command, FromArgMatches as _, ValueEnum};
 
 use super::error::{FlagError, Origin};
 use super::files::read_bounded;
@@ -68,6 +68,31 @@ pub enum ZooKeeperAuth {
 }
 
 impl ZooKeeperFlags {
+    /// For clients: what `MESOS_ZK_CA_FILE` and the like say, in place of flags.
+    pub fn of_environment() -> Result<Self, FlagError> {
+        let command = Self::augment_args(Command::new("environment").no_binary_name(true));
+        let names: Vec<&str> = command
+            .get_arguments()
+            .filter_map(clap::Arg::get_long)
+            .collect();
+        let set = |name: &&str| {
+            let value = std::env::var(format!("MESOS_{}", name.to_uppercase())).ok()?;
+            Some(format!("--{name}={value}"))
+        };
+        let words: Vec<String> = names.iter().filter_map(set).collect();
+        let matched = command.try_get_matches_from(words);
+        let flags = matched.and_then(|matches| Self::from_arg_matches(&matches));
+        flags.map_err(|error| {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            FlagError::Bad {
+                name: "zk_*".to_owned(),
+                origin: Origin::Environment,
+                reason: line.trim_start_matches("error: ").to_owned(),
+            }
+        })
+    }
+
     /// The ensemble of an address, spoken to as these flags say. Reads the certificates.
     pub fn ensemble(&self, url: &ZooKeeperUrl) -> Result<Ensemble, FlagError> {
         let identity = match (&self.zk_cert_file, &self.zk_key_file) {

@@ -7,4 +7,5 @@ mod storage;
 pub use keeper::{Answer, Recovered, Registrar, RegistrarError, recover};
 pub use storage::{
     EmbeddedStorage, MemoryStorage, Record, Storage, StorageError, ZooKeeperStorage, read_records,
+    replace_records,
 };

@@ -1,5 +1,6 @@
-//! Builders, manual clock and planted bugs; only with the feature `testing`.
+//! Builders, manual clock, a real ZooKeeper and planted bugs; only with the feature `testing`.
 
+pub mod ensemble;
 pub mod planted;
 mod skip;
 

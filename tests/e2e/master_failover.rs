@@ -14,7 +14,7 @@ fn agent_ids(cluster: &Cluster) -> Vec<String> {
         .as_array()
         .unwrap()
         .iter()
-        .filter(|agent| agent["state"] == "active")
+        .filter(|agent| agent["active"] == true)
         .map(|agent| agent["id"].as_str().unwrap().to_owned())
         .collect();
     ids.sort();
@@ -26,6 +26,7 @@ fn a_killed_master_finds_its_agents_and_tasks_again() {
     let mut cluster = Cluster::start(2, "cpus:2;mem:512;disk:1024");
     cluster.wait_for_agents(2);
     let before = agent_ids(&cluster);
+    assert_eq!(before.len(), 2);
     let mut run = cluster
         .command(&["run", "--name", "lasting", "--cpus", "1", "--mem", "64"])
         .args([

@@ -8,7 +8,9 @@ use tonic::{Request, Response, Status};
 use super::Events;
 use crate::api::service::operator::OperatorCalls;
 use crate::proto::v1::master::operator_service_server::OperatorService;
-use crate::proto::v1::master::{self, Call, Event, KillTask, KillTaskReply};
+use crate::proto::v1::master::{
+    self, Call, Event, Handover, HandoverReply, KillTask, KillTaskReply,
+};
 
 /// Translates for operators.
 #[derive(Debug)]
@@ -43,5 +45,13 @@ impl OperatorService for Operators {
     ) -> Result<Response<KillTaskReply>, Status> {
         self.calls.kill_task(request.into_inner()).await?;
         Ok(Response::new(KillTaskReply {}))
+    }
+
+    async fn handover(
+        &self,
+        _request: Request<Handover>,
+    ) -> Result<Response<HandoverReply>, Status> {
+        self.calls.handover()?;
+        Ok(Response::new(HandoverReply {}))
     }
 }

@@ -46,7 +46,6 @@ pub async fn master_routes(handle: master::Handle, daemon: Daemon) -> Router {
 }
 
 /// What a master answers while another one leads; everything else is sent on.
-#[must_use]
 pub fn standby_routes(switch: &Switch, daemon: Daemon) -> Router {
     let refuse = {
         let switch = switch.clone();

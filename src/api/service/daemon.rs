@@ -27,6 +27,24 @@ pub struct Daemon {
     pub log: Option<LogHandle>,
     /// The file that it logs to, if any.
     pub log_file: Option<PathBuf>,
+    /// The way to make it hand its leadership over; none in a daemon that is not elected.
+    pub handover: Option<Handover>,
+}
+
+/// The wish that a master hands its leadership over; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Handover(Arc<tokio::sync::Notify>);
+
+impl Handover {
+    /// Asks for it.
+    pub fn ask(&self) {
+        self.0.notify_waiters();
+    }
+
+    /// Returns when somebody asks. Cancel safe.
+    pub async fn asked(&self) {
+        self.0.notified().await;
+    }
 }
 
 impl Daemon {
@@ -40,6 +58,7 @@ impl Daemon {
             flags: Arc::new([]),
             metrics,
             log: None,
+            handover: None,
             log_file: None,
         }
     }

@@ -129,6 +129,20 @@ impl OperatorCalls {
         Ok(())
     }
 
+    /// Asks this master to hand its leadership over.
+    ///
+    /// # Errors
+    ///
+    /// It leads without an election.
+    pub fn handover(&self) -> Result<(), ApiError> {
+        let Some(handover) = &self.daemon.handover else {
+            let message = "this master has no rivals: it was started without --zk";
+            return Err(ApiError::NotSubscribed(message.to_owned()));
+        };
+        handover.ask();
+        Ok(())
+    }
+
     /// Every other call. Orders are answered by a response without type.
     ///
     /// # Errors

@@ -10,8 +10,7 @@ use super::error::ClientError;
 use crate::api::LEADER;
 use crate::election::ZooKeeperUrl;
 use crate::election::driver::{addresses, follow};
-use crate::election::session::Ensemble;
-use crate::flags::MasterAddress;
+use crate::flags::{MasterAddress, ZooKeeperFlags};
 use crate::proto::v1;
 use crate::proto::v1::agent::agent_service_client::AgentServiceClient;
 use crate::proto::v1::master::operator_service_client::OperatorServiceClient;
@@ -20,8 +19,6 @@ use crate::proto::v1::master::operator_service_client::OperatorServiceClient;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time to find out who leads: an election may be under way.
 const LEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Of a session that only asks.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for one reply.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest reply: the state of a large cluster.
@@ -89,6 +86,21 @@ impl Session {
             Err(status) => {
                 self.follow(&status).await?;
                 let reply = self.master.kill_task(timed(kill)).await;
+                reply
+                    .map(|_| ())
+                    .map_err(|status| ClientError::refused(&status))
+            }
+        }
+    }
+
+    /// Asks the leader to hand its leadership over.
+    pub(super) async fn handover(&mut self) -> Result<(), ClientError> {
+        let order = v1::master::Handover {};
+        match self.master.handover(timed(order)).await {
+            Ok(_) => Ok(()),
+            Err(status) => {
+                self.follow(&status).await?;
+                let reply = self.master.handover(timed(order)).await;
                 reply
                     .map(|_| ())
                     .map_err(|status| ClientError::refused(&status))
@@ -189,7 +201,7 @@ impl AgentSession {
 
 /// Asks ZooKeeper for the leader.
 async fn leader(url: &ZooKeeperUrl) -> Result<String, ClientError> {
-    let ensemble = Ensemble::new(url.clone(), SESSION_TIMEOUT);
+    let ensemble = ZooKeeperFlags::of_environment()?.ensemble(url)?;
     let mut addresses = addresses(follow(ensemble));
     let found = addresses.wait_for(Option::is_some);
     let found = timeout(LEADER_TIMEOUT, found).await;

@@ -4,6 +4,9 @@ use std::io;
 
 use tonic::Code;
 
+use crate::election::session::ZooKeeperError;
+use crate::flags::FlagError;
+use crate::registrar::StorageError;
 use crate::runtime::ExitCode;
 
 /// Why a client command did not work.
@@ -30,6 +33,40 @@ pub(super) enum ClientError {
     NoLeader {
         /// What was asked, without its password.
         address: String,
+    },
+    /// Nobody took the leadership over.
+    #[error("{leader} still leads: no other master contends")]
+    NoSuccessor {
+        /// Where it is.
+        leader: String,
+    },
+    /// ZooKeeper cannot be asked.
+    #[error("{address} cannot be asked")]
+    Ensemble {
+        /// What was given, without its password.
+        address: String,
+        /// Why.
+        source: ZooKeeperError,
+    },
+    /// A flag's value.
+    #[error(transparent)]
+    Flags(#[from] FlagError),
+    /// The registry cannot be read or written.
+    #[error(transparent)]
+    Registry(#[from] StorageError),
+    /// A file is no exported registry.
+    #[error("{file} cannot be imported: {reason}")]
+    Import {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+    /// Some records cannot be read.
+    #[error("{count} records are damaged: 'mesosd registry export' from a copy, then 'import' it")]
+    Damaged {
+        /// How many.
+        count: usize,
     },
     /// The peer refused the call.
     #[error("{message}")]
@@ -113,7 +150,11 @@ impl ClientError {
                 ExitCode::Unavailable
             }
             Self::Address { .. } | Self::Ambiguous { .. } => ExitCode::Usage,
-            Self::NotFound { .. } => ExitCode::Failure,
+            Self::NotFound { .. } | Self::Damaged { .. } => ExitCode::Failure,
+            Self::Ensemble { .. } => ExitCode::Unavailable,
+            Self::Flags(_) | Self::Import { .. } => ExitCode::Usage,
+            Self::Registry(_) => ExitCode::Io,
+            Self::NoSuccessor { .. } => ExitCode::TempFail,
             Self::Incomplete { .. } => ExitCode::Internal,
             Self::Output(_) => ExitCode::Io,
             Self::Runtime(_) => ExitCode::Unavailable,

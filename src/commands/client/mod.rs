@@ -8,12 +8,14 @@ mod connect;
 mod error;
 mod explain;
 mod frameworks;
+mod handover;
 mod maintenance;
 mod offers;
 mod orders;
 mod output;
 mod policy;
 mod quantities;
+mod registry;
 mod roles;
 mod sandbox;
 mod standing;
@@ -29,6 +31,7 @@ pub(super) use maintenance::MaintenanceArgs;
 pub(super) use orders::{KillArgs, TeardownArgs};
 pub(super) use output::Format;
 pub(super) use policy::{QuotaArgs, WeightsArgs};
+pub(super) use registry::RegistryArgs;
 pub(super) use sandbox::{CatArgs, LogsArgs, LsArgs};
 pub(super) use standing::{AgentArgs, DrainArgs};
 pub(super) use tasks::TaskFilter;
@@ -165,6 +168,22 @@ pub(super) fn maintenance(connection: &Connection, arguments: &MaintenanceArgs) 
     })
 }
 
+/// `mesosd handover`.
+pub(super) fn handover(connection: &Connection) -> ExitCode {
+    run(connection, async |session, output| {
+        handover::handover(session, output, &connection.master).await
+    })
+}
+
+/// `mesosd registry`, which asks no master.
+pub(super) fn registry(connection: &Connection, arguments: &RegistryArgs) -> ExitCode {
+    let mut output = Output::new(connection.output);
+    said(block_on(async {
+        registry::run(&mut output, arguments).await?;
+        output.flush()
+    }))
+}
+
 /// Connects, runs one command, and says what went wrong in one line.
 fn run(
     connection: &Connection,
@@ -176,6 +195,11 @@ fn run(
         command(&mut session, &mut output).await?;
         output.flush()
     });
+    said(result)
+}
+
+/// The exit code of a command, which says what went wrong in one line.
+fn said(result: Result<(), ClientError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::Ok,
         Err(error) if error.is_closed_pipe() => ExitCode::Ok,

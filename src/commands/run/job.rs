@@ -13,6 +13,7 @@ use super::output::{Output, OutputError, Place, Printer};
 use super::placement::Needs;
 use super::{Interruptions, RunError};
 use crate::commands::say::say;
+use crate::election::session::Ensemble;
 use crate::executor::exit::Exit;
 use crate::flags::MasterAddress;
 use crate::frameworks::sdk::{self, Config, Event, Events, Handle, SdkError};
@@ -54,6 +55,7 @@ struct Task {
 #[derive(Debug)]
 pub(super) struct Job<'a> {
     master: String,
+    ensemble: Option<Ensemble>,
     arguments: &'a RunArgs,
     needs: Needs,
     name: String,
@@ -69,6 +71,7 @@ impl<'a> Job<'a> {
     pub(super) fn new(master: &str, arguments: &'a RunArgs) -> Self {
         Self {
             master: master.to_owned(),
+            ensemble: None,
             arguments,
             needs: Needs::new(arguments),
             name: arguments.task_name(),
@@ -80,6 +83,12 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// The same, following the leader that an ensemble names.
+    pub(super) fn at(mut self, ensemble: Option<Ensemble>) -> Self {
+        self.ensemble = ensemble;
+        self
+    }
+
     /// Runs all tasks to their end; the exit code is that of the first one that failed.
     pub(super) async fn run(mut self, interruptions: &mut Interruptions) -> Result<u8, RunError> {
         let user = nix::unistd::User::from_uid(nix::unistd::getuid())
@@ -88,6 +97,9 @@ impl<'a> Job<'a> {
             .map_or_else(|| nix::unistd::getuid().to_string(), |user| user.name);
         let mut config = Config::new(&self.master, &user, &self.name);
         config.framework.roles = vec![self.arguments.role.clone()];
+        if self.ensemble.is_some() {
+            config.ensemble = self.ensemble.take();
+        }
         let (handle, mut events) = sdk::start(config);
         let result = self.watch(&handle, &mut events, interruptions).await;
         let torn_down = async {

@@ -24,11 +24,13 @@ use job::Job;
 use local::Cluster;
 
 use super::say::say;
-use crate::flags::MasterAddress;
+use crate::flags::{FlagError, MasterAddress, ZooKeeperFlags};
 use crate::telemetry::chain;
 
 /// Exit code of a task that cannot be placed, or not now.
 const NOT_PLACED: u8 = 75;
+/// Exit code of an environment that cannot be followed.
+const USAGE: u8 = 64;
 /// Exit code when the cluster does not answer.
 const UNAVAILABLE: u8 = 69;
 /// Exit code when something of this machine is in the way.
@@ -50,6 +52,9 @@ enum RunError {
     /// The task has no place.
     #[error("the task cannot be placed: {0}")]
     NotPlaced(String),
+    /// What the environment says of ZooKeeper.
+    #[error(transparent)]
+    Flags(#[from] FlagError),
     /// The master refuses, or has ended the framework.
     #[error("the master ended the framework: {0}")]
     Ended(String),
@@ -59,6 +64,7 @@ impl RunError {
     fn code(&self) -> u8 {
         match self {
             Self::System { .. } | Self::Local(_) => SYSTEM,
+            Self::Flags(_) => USAGE,
             Self::NotPlaced(_) => NOT_PLACED,
             Self::Ended(_) => UNAVAILABLE,
         }
@@ -131,11 +137,14 @@ async fn run(master: &MasterAddress, arguments: &RunArgs) -> Result<u8, RunError
     // Before anything is started, so that no signal can leave something behind.
     let mut interruptions = Interruptions::new()?;
     if !arguments.local {
-        let master = match master {
-            MasterAddress::ZooKeeper(url) => url.secret_text().to_owned(),
-            direct @ MasterAddress::Direct { .. } => direct.to_string(),
+        let (master, ensemble) = match master {
+            MasterAddress::ZooKeeper(url) => {
+                let ensemble = ZooKeeperFlags::of_environment()?.ensemble(url)?;
+                (url.secret_text().to_owned(), Some(ensemble))
+            }
+            direct @ MasterAddress::Direct { .. } => (direct.to_string(), None),
         };
-        let job = Job::new(&master, arguments);
+        let job = Job::new(&master, arguments).at(ensemble);
         return job.run(&mut interruptions).await;
     }
     let starting = Cluster::start();

@@ -18,7 +18,7 @@ use redb::{
     WriteTransaction,
 };
 
-use super::{Storage, StorageError};
+use super::{Record, Storage, StorageError};
 use crate::base::{AgentId, Timestamp};
 use crate::proto::{decode, v1};
 use crate::registry::{Operation, Registry, Subject};
@@ -60,18 +60,61 @@ impl EmbeddedStorage {
     /// version wrote it, [`StorageError::Broken`] otherwise.
     pub fn open(work_dir: &Path, epoch_min: u64) -> Result<Self, StorageError> {
         let path = work_dir.join(FILE);
-        let opened = Database::builder()
+        let made = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create(&path);
-        let database = match opened {
-            Ok(database) => database,
-            Err(DatabaseError::DatabaseAlreadyOpen) => return Err(StorageError::InUse { path }),
-            Err(error) => return Err(unreadable(&path)(error)),
-        };
+        let database = opened(&path, made)?;
         let file = File { path, database };
         let epoch = file.lead(epoch_min)?;
         let file = Arc::new(file);
         Ok(Self { file, epoch })
+    }
+
+    /// All records of the registry of a work directory, sorted by key; nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`EmbeddedStorage::open`], and when there is no registry.
+    pub fn records(work_dir: &Path) -> Result<Vec<Record>, StorageError> {
+        let path = work_dir.join(FILE);
+        let database = opened(&path, Database::open(&path))?;
+        let file = File { path, database };
+        let transaction = file.database.begin_write().map_err(file.unwritable())?;
+        file.check_format(&transaction)?;
+        let mut records = Vec::new();
+        {
+            let table = transaction.open_table(RECORDS).map_err(file.unreadable())?;
+            for row in table.iter().map_err(file.unreadable())? {
+                let (key, data) = row.map_err(file.unreadable())?;
+                records.push(Record {
+                    path: key.value().to_owned(),
+                    key: key.value().to_owned(),
+                    data: data.value().to_vec(),
+                });
+            }
+        }
+        // An older format was only brought up to date to be read.
+        transaction.abort().map_err(file.unreadable())?;
+        Ok(records)
+    }
+
+    /// Replaces the registry of a work directory, which no master has open, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`EmbeddedStorage::open`].
+    pub fn replace(work_dir: &Path, records: &[(String, Vec<u8>)]) -> Result<(), StorageError> {
+        let Self { file, .. } = Self::open(work_dir, 1)?;
+        file.write(|transaction| {
+            let emptied = transaction.delete_table(RECORDS);
+            emptied.map_err(file.unwritable())?;
+            let mut table = transaction.open_table(RECORDS).map_err(file.unreadable())?;
+            for (key, data) in records {
+                let done = table.insert(key.as_str(), data.as_slice());
+                done.map_err(file.unwritable())?;
+            }
+            Ok(())
+        })
     }
 
     /// The number of this leadership; agents refuse smaller ones than they have seen.
@@ -99,6 +142,18 @@ impl Storage for EmbeddedStorage {
     }
 }
 
+fn opened(
+    path: &Path,
+    database: Result<Database, DatabaseError>,
+) -> Result<Database, StorageError> {
+    database.map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen => StorageError::InUse {
+            path: path.to_owned(),
+        },
+        error => unreadable(path)(error),
+    })
+}
+
 /// The disk must not hold up the other tasks of the master.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let done = tokio::task::spawn_blocking(work).await;
@@ -109,27 +164,34 @@ impl File {
     /// Checks the format and counts the epoch up, durably.
     fn lead(&self, epoch_min: u64) -> Result<u64, StorageError> {
         self.write(|transaction| {
+            let last = self.check_format(transaction)?;
+            let epoch = last.map_or(epoch_min, |last| epoch_min.max(last + 1));
             let mut numbers = transaction.open_table(NUMBERS).map_err(self.unreadable())?;
-            let number = |name| -> Result<Option<u64>, StorageError> {
-                let found = numbers.get(name).map_err(self.unreadable())?;
-                Ok(found.map(|value| value.value()))
-            };
-            let format = number("format")?.unwrap_or(FORMAT);
-            if format > FORMAT {
-                let path = self.path.clone();
-                return Err(StorageError::Newer { path, format });
-            }
-            let epoch = number("epoch")?.map_or(epoch_min, |last| epoch_min.max(last + 1));
             for (name, value) in [("format", FORMAT), ("epoch", epoch)] {
                 numbers.insert(name, value).map_err(self.unwritable())?;
             }
-            drop(numbers);
-            if format == 1 {
-                self.bring_up_to_date(transaction)?;
-            }
-            transaction.open_table(RECORDS).map_err(self.unreadable())?;
             Ok(epoch)
         })
+    }
+
+    /// Refuses newer formats, brings older ones up to date, and gives the last epoch.
+    fn check_format(&self, transaction: &WriteTransaction) -> Result<Option<u64>, StorageError> {
+        let numbers = transaction.open_table(NUMBERS).map_err(self.unreadable())?;
+        let number = |name| -> Result<Option<u64>, StorageError> {
+            let found = numbers.get(name).map_err(self.unreadable())?;
+            Ok(found.map(|value| value.value()))
+        };
+        let format = number("format")?.unwrap_or(FORMAT);
+        if format > FORMAT {
+            let path = self.path.clone();
+            return Err(StorageError::Newer { path, format });
+        }
+        let epoch = number("epoch")?;
+        if format == 1 {
+            self.bring_up_to_date(transaction)?;
+        }
+        transaction.open_table(RECORDS).map_err(self.unreadable())?;
+        Ok(epoch)
     }
 
     /// Rewrites what format 1 kept as records.
@@ -443,6 +505,32 @@ mod tests {
             });
             removed.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn records_can_be_taken_out_and_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(EmbeddedStorage::records(folder.path()).is_err());
+        let mut storage = EmbeddedStorage::open(folder.path(), 7).unwrap();
+        let mut registry = Registry::default();
+        let admissions = ["m-S0", "m-S1"].map(|id| Operation::AdmitAgent {
+            agent_id: AgentId::new(id),
+            info: info(id),
+        });
+        apply(&mut storage, &mut registry, &admissions).await;
+        let busy = EmbeddedStorage::records(folder.path());
+        assert!(matches!(busy, Err(StorageError::InUse { .. })));
+        drop(storage);
+        let records = EmbeddedStorage::records(folder.path()).unwrap();
+        let keys: Vec<&str> = records.iter().map(|record| &*record.key).collect();
+        assert_eq!(keys, ["agent/m-S0", "agent/m-S1"]);
+        let one = [(records[1].key.clone(), records[1].data.clone())];
+        EmbeddedStorage::replace(folder.path(), &one).unwrap();
+        let mut storage = EmbeddedStorage::open(folder.path(), 1).unwrap();
+        assert!(storage.epoch() > 7, "the epoch goes on");
+        let read = storage.load().await.unwrap();
+        assert_eq!(read.agents.keys().next(), Some(&AgentId::new("m-S1")));
+        assert_eq!(read.agents.len(), 1);
     }
 
     #[test]

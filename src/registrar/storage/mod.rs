@@ -1,6 +1,7 @@
 //! Shell: where a registry is kept.
 
 mod embedded;
+mod fence;
 mod memory;
 mod zookeeper;
 
@@ -11,7 +12,7 @@ use crate::registry::{Operation, Registry};
 
 pub use embedded::EmbeddedStorage;
 pub use memory::MemoryStorage;
-pub use zookeeper::{Record, ZooKeeperStorage, read_records};
+pub use zookeeper::{ZooKeeperStorage, read_records, replace_records};
 
 /// Why a store cannot be read or written. None of these is repaired by trying again.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,14 @@ pub enum StorageError {
         /// What is wrong with it.
         message: String,
     },
+    /// Masters contend for it.
+    #[error(
+        "masters contend at {path} in ZooKeeper: stop them all before the registry is replaced"
+    )]
+    Led {
+        /// Their path.
+        path: String,
+    },
     /// Another process has it open.
     #[error("the registry {} is open in another master; each needs a --work_dir of its own", path.display())]
     InUse {
@@ -60,6 +69,17 @@ pub enum StorageError {
     /// Another master leads: nothing of ours is accepted any more.
     #[error("another master has taken over the registry")]
     Fenced,
+}
+
+/// One record as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its znode, or its key where it is no file of its own.
+    pub path: String,
+    /// Its subject's key.
+    pub key: String,
+    /// Its content.
+    pub data: Vec<u8>,
 }
 
 /// A durable place for one registry, written by one master at a time.

@@ -1,7 +1,7 @@
 //! A registry in ZooKeeper, for masters that take over from each other.
 //!
 //! ```text
-//! <path>/registry/epoch            {"epoch":7,"format":1,"writes":42}
+//! <path>/registry/epoch            {"epoch":7,"format":1,"leader":"...","writes":42}
 //! <path>/registry/records/<00..ff> shards, by a hash of the key
 //! <path>/registry/records/3c/agent%2F<id>, weight%2F<role>, ... -> the record of one subject
 //! ```
@@ -21,12 +21,13 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use serde::{Deserialize, Serialize};
-
-use super::{Storage, StorageError};
+use super::fence::{Fence, Found, Stamp, TakeOver, Verdict};
+use super::{Record, Storage, StorageError};
+use crate::election;
 use crate::election::session::{Change, Content, Session, ZooKeeperError};
 use crate::registry::{Operation, Registry, Subject};
+use crate::runtime::SystemClock;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 /// What this version writes; a larger number was written by a newer one.
 const FORMAT: u64 = 1;
@@ -41,29 +42,12 @@ const READS: usize = 128;
 /// From a lost answer to the next question.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The content of the znode `epoch`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp {
-    epoch: u64,
-    format: u64,
-    /// Counts the writes of this epoch: no two stamps are the same.
-    writes: u64,
-}
-
-impl Stamp {
-    fn bytes(&self) -> Vec<u8> {
-        let text = serde_json::to_vec(self);
-        text.expect("three numbers are always JSON")
-    }
-}
-
 /// Keeps the registry below a path of an ensemble.
 #[derive(Debug)]
 pub struct ZooKeeperStorage {
     session: Session,
     root: String,
-    stamp: Stamp,
-    version: i32,
+    fence: Fence,
     /// Keys that have a znode.
     known: BTreeSet<String>,
 }
@@ -87,30 +71,26 @@ impl ZooKeeperStorage {
         let mut storage = Self {
             session,
             root: root.to_owned(),
-            stamp: Stamp {
-                epoch: epoch_min,
-                format: FORMAT,
-                writes: 0,
-            },
-            version: 0,
+            fence: nobody(),
             known: BTreeSet::new(),
         };
         storage.make_shards().await?;
-        storage.lead(node, epoch_min).await?;
+        let check = Change::Check(node.to_owned(), 0);
+        storage.lead(&check, node, epoch_min).await?;
         Ok(storage)
     }
 
     /// The number of this leadership; agents refuse smaller ones than they have seen.
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        self.stamp.epoch
+        self.fence.epoch()
     }
 
     fn records(&self) -> String {
         format!("{}/records", self.root)
     }
 
-    fn fence(&self) -> String {
+    fn place(&self) -> String {
         format!("{}/epoch", self.root)
     }
 
@@ -140,42 +120,34 @@ impl ZooKeeperStorage {
     }
 
     /// Takes the registry over.
-    async fn lead(&mut self, node: &str, epoch_min: u64) -> Result<(), StorageError> {
-        let fence = self.fence();
+    async fn lead(
+        &mut self,
+        check: &Change,
+        leader: &str,
+        epoch_min: u64,
+    ) -> Result<(), StorageError> {
+        let place = self.place();
         let mut asked: Option<Stamp> = None;
         loop {
-            let found = read(&self.session, &fence).await?;
-            let found = match found {
-                Some(content) => Some((read_stamp(&fence, &content.data)?, content.version)),
-                None => None,
+            let found = self.found(&place).await?;
+            let (stamp, version) =
+                match Fence::take_over(&found, asked.as_ref(), epoch_min, FORMAT, leader) {
+                    TakeOver::Done(fence) => {
+                        self.fence = fence;
+                        return Ok(());
+                    }
+                    TakeOver::Set(stamp, version) => (stamp, version),
+                };
+            let change = match version {
+                Some(version) => Change::Set(place.clone(), stamp.bytes(), Some(version)),
+                None => Change::Create(place.clone(), stamp.bytes()),
             };
-            if let (Some((stamp, version)), Some(asked)) = (&found, &asked)
-                && stamp == asked
-            {
-                // The answer was lost, the write was not.
-                (self.stamp, self.version) = (stamp.clone(), *version);
-                return Ok(());
-            }
-            let last = found.as_ref().map(|(stamp, _)| stamp.epoch);
-            let stamp = Stamp {
-                epoch: last.map_or(epoch_min, |last| epoch_min.max(last + 1)),
-                format: FORMAT,
-                writes: 0,
-            };
-            let (change, version) = match &found {
-                Some((_, version)) => {
-                    let set = Change::Set(fence.clone(), stamp.bytes(), Some(*version));
-                    (set, version.wrapping_add(1))
-                }
-                None => (Change::Create(fence.clone(), stamp.bytes()), 0),
-            };
-            let changes = [Change::Check(node.to_owned(), 0), change];
-            match self.session.transact(&changes).await {
+            match self.session.transact(&[check.clone(), change]).await {
                 Ok(()) => {
-                    (self.stamp, self.version) = (stamp, version);
+                    self.fence = Fence::taken(stamp, Fence::version_after(version));
                     return Ok(());
                 }
-                Err(ZooKeeperError::Missing(path)) if path == node => {
+                Err(ZooKeeperError::Missing(path)) if path == check.path() => {
                     return Err(StorageError::Fenced);
                 }
                 Err(ZooKeeperError::Lost(_)) => {
@@ -186,6 +158,14 @@ impl ZooKeeperStorage {
                 Err(ZooKeeperError::Changed(_) | ZooKeeperError::Exists(_)) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// The stamp that is there.
+    async fn found(&self, place: &str) -> Result<Found, StorageError> {
+        match read(&self.session, place).await? {
+            Some(content) => Ok(Some((read_stamp(place, &content.data)?, content.version))),
+            None => Ok(None),
         }
     }
 
@@ -226,39 +206,67 @@ impl ZooKeeperStorage {
         Ok(changes)
     }
 
+    /// As many transactions as the limits ask for, durable when it returns.
+    async fn write_all(&mut self, changes: Vec<(String, Change)>) -> Result<(), StorageError> {
+        let mut rest = changes.into_iter().peekable();
+        while rest.peek().is_some() {
+            let (mut batch, mut keys, mut bytes) = (Vec::new(), Vec::new(), 0);
+            while let Some((_, change)) = rest.peek()
+                && batch.len() < CHANGES_MAX
+                && (batch.is_empty() || bytes + size(change) <= BYTES_MAX)
+            {
+                bytes += size(change);
+                let next = rest.next();
+                let (key, change) = next.expect("it was looked at");
+                keys.push((key, !matches!(change, Change::Delete(_))));
+                batch.push(change);
+            }
+            self.write(batch).await?;
+            for (key, there) in keys {
+                if there {
+                    self.known.insert(key);
+                } else {
+                    self.known.remove(&key);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// One transaction, durable when it returns.
     async fn write(&mut self, mut changes: Vec<Change>) -> Result<(), StorageError> {
-        let next = Stamp {
-            writes: self.stamp.writes + 1,
-            ..self.stamp.clone()
-        };
-        let fence = self.fence();
-        let set = Change::Set(fence.clone(), next.bytes(), Some(self.version));
+        let place = self.place();
+        let (stamp, version) = (self.fence.next(), self.fence.version());
+        let set = Change::Set(place.clone(), stamp.bytes(), Some(version));
         changes.insert(0, set);
         loop {
             match self.session.transact(&changes).await {
                 Ok(()) => break,
                 Err(ZooKeeperError::Lost(_)) => tokio::time::sleep(PAUSE).await,
-                Err(ZooKeeperError::Changed(path)) if path == fence => {}
+                Err(ZooKeeperError::Changed(path)) if path == place => {}
                 Err(error) => return Err(error.into()),
             }
-            // Done, not done, or done by somebody else: the stamp says.
-            let found = read(&self.session, &fence).await?;
-            let Some(found) = found else {
-                return Err(StorageError::Fenced);
-            };
-            if found.version == self.version {
-                continue;
+            let found = self.found(&place).await?;
+            match self.fence.verdict(&found) {
+                Verdict::Done => break,
+                Verdict::Again => {}
+                Verdict::Fenced => return Err(StorageError::Fenced),
             }
-            if found.data != next.bytes() {
-                return Err(StorageError::Fenced);
-            }
-            break;
         }
-        self.version = self.version.wrapping_add(1);
-        self.stamp = next;
+        self.fence.written();
         Ok(())
     }
+}
+
+/// Before a registry is taken over; it may not write.
+fn nobody() -> Fence {
+    let stamp = Stamp {
+        epoch: 0,
+        format: FORMAT,
+        leader: String::new(),
+        writes: 0,
+    };
+    Fence::taken(stamp, i32::MIN)
 }
 
 impl Storage for ZooKeeperStorage {
@@ -287,41 +295,8 @@ impl Storage for ZooKeeperStorage {
     ) -> Result<(), StorageError> {
         let subjects = operations.iter().flat_map(Operation::subjects).collect();
         let changes = self.changes(subjects, registry)?;
-        let mut rest = changes.into_iter().peekable();
-        while rest.peek().is_some() {
-            let (mut batch, mut keys, mut bytes) = (Vec::new(), Vec::new(), 0);
-            while let Some((_, change)) = rest.peek()
-                && batch.len() < CHANGES_MAX
-                && (batch.is_empty() || bytes + size(change) <= BYTES_MAX)
-            {
-                bytes += size(change);
-                let next = rest.next();
-                let (key, change) = next.expect("it was looked at");
-                keys.push((key, !matches!(change, Change::Delete(_))));
-                batch.push(change);
-            }
-            self.write(batch).await?;
-            for (key, there) in keys {
-                if there {
-                    self.known.insert(key);
-                } else {
-                    self.known.remove(&key);
-                }
-            }
-        }
-        Ok(())
+        self.write_all(changes).await
     }
-}
-
-/// One record as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Its znode.
-    pub path: String,
-    /// Its subject's key.
-    pub key: String,
-    /// Its content.
-    pub data: Vec<u8>,
 }
 
 /// All records below `root`, sorted by key; none where there is no registry.
@@ -365,6 +340,59 @@ pub async fn read_records(session: &Session, root: &str) -> Result<Vec<Record>, 
         .await?;
     records.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(records)
+}
+
+/// Replaces the registry below `root`, while no master contends at `path`.
+///
+/// # Errors
+///
+/// [`StorageError::Led`] when one does, [`StorageError::Newer`] when a newer version wrote the present
+/// one, [`StorageError::ZooKeeper`] when it cannot be written; what was not written then is missing.
+pub async fn replace_records(
+    session: &Session,
+    path: &str,
+    root: &str,
+    records: &[(String, Vec<u8>)],
+) -> Result<(), StorageError> {
+    let children = list(session, path).await?;
+    if election::first(children.iter().map(String::as_str)).is_some() {
+        let path = path.to_owned();
+        return Err(StorageError::Led { path });
+    }
+    let mut storage = ZooKeeperStorage {
+        session: session.clone(),
+        root: root.to_owned(),
+        fence: nobody(),
+        known: BTreeSet::new(),
+    };
+    storage.make_shards().await?;
+    let fence = storage.place();
+    let found = read(session, &fence).await?;
+    let epoch_min = match found.map(|content| read_stamp(&fence, &content.data)) {
+        Some(Err(StorageError::ZooKeeper { .. })) => {
+            // Nobody knows how far it had counted; seconds are further.
+            let damaged = Change::Delete(fence);
+            session.transact(&[damaged]).await?;
+            SystemClock.now().wall.0 / 1_000_000_000
+        }
+        Some(Err(error)) => return Err(error),
+        Some(Ok(_)) | None => 1,
+    };
+    // Any version of the registry's own znode will do.
+    let check = Change::Check(root.to_owned(), -1);
+    let leader = format!("import by session {:x}", session.id());
+    storage.lead(&check, &leader, epoch_min).await?;
+    let mut changes = Vec::new();
+    for shard in 0..SHARDS {
+        let shard = format!("{root}/records/{shard:02x}");
+        let old = list(session, &shard).await?.into_iter();
+        changes.extend(old.map(|name| (String::new(), Change::Delete(format!("{shard}/{name}")))));
+    }
+    for (key, data) in records {
+        let path = storage.path_of(key);
+        changes.push((key.clone(), Change::Create(path, data.clone())));
+    }
+    storage.write_all(changes).await
 }
 
 /// An answer; none after a pause if it was lost. The end of the session is an error.

@@ -1,0 +1,89 @@
+//! A way to a server that can lose answers: what the client says arrives, then the connection breaks.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+/// The number of ZooKeeper's operation `multi`.
+const MULTI: i32 = 14;
+
+/// Forwards connections until it is dropped.
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    /// The answer to the next `multi` is lost.
+    pub(crate) lose_next: Arc<AtomicBool>,
+    /// How many were lost.
+    pub(crate) lost: Arc<AtomicU32>,
+}
+
+impl Proxy {
+    pub(crate) fn new(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = Self {
+            port: listener.local_addr().unwrap().port(),
+            lose_next: Arc::default(),
+            lost: Arc::default(),
+        };
+        let (lose_next, lost) = (Arc::clone(&proxy.lose_next), Arc::clone(&proxy.lost));
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let Ok(client) = client else { return };
+                let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else {
+                    continue;
+                };
+                forward(client, server, Arc::clone(&lose_next), Arc::clone(&lost));
+            }
+        });
+        proxy
+    }
+}
+
+fn forward(client: TcpStream, server: TcpStream, lose_next: Arc<AtomicBool>, lost: Arc<AtomicU32>) {
+    let (mut from_client, mut to_server) =
+        (client.try_clone().unwrap(), server.try_clone().unwrap());
+    let (mut from_server, mut to_client) = (server, client);
+    let silent = Arc::new(AtomicBool::new(false));
+    let muted = Arc::clone(&silent);
+    std::thread::spawn(move || {
+        let mut length = [0_u8; 4];
+        while from_client.read_exact(&mut length).is_ok() {
+            let size = usize::try_from(u32::from_be_bytes(length)).unwrap();
+            let mut packet = vec![0_u8; size];
+            if from_client.read_exact(&mut packet).is_err() {
+                break;
+            }
+            // The first packet of a connection has no operation.
+            let operation = packet
+                .get(4..8)
+                .map(|word| i32::from_be_bytes(word.try_into().unwrap()));
+            let lose = operation == Some(MULTI) && lose_next.swap(false, Ordering::SeqCst);
+            if lose {
+                silent.store(true, Ordering::SeqCst);
+            }
+            if to_server.write_all(&length).is_err() || to_server.write_all(&packet).is_err() {
+                break;
+            }
+            if lose {
+                // Long enough for the server to have done it.
+                std::thread::sleep(Duration::from_millis(100));
+                lost.fetch_add(1, Ordering::SeqCst);
+                break;
+            }
+        }
+        let _ = from_client.shutdown(Shutdown::Both);
+        let _ = to_server.shutdown(Shutdown::Both);
+    });
+    std::thread::spawn(move || {
+        let mut buffer = [0_u8; 16_384];
+        while let Ok(size) = from_server.read(&mut buffer) {
+            let silent = muted.load(Ordering::SeqCst);
+            if size == 0 || (!silent && to_client.write_all(&buffer[..size]).is_err()) {
+                break;
+            }
+        }
+        let _ = to_client.shutdown(Shutdown::Both);
+        let _ = from_server.shutdown(Shutdown::Both);
+    });
+}
