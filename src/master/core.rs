@@ -181,6 +181,10 @@ impl Master {
                 suppressed_roles,
                 principal,
             } => self.subscribe(step, connection, *framework, &suppressed_roles, principal),
+            Event::SchedulerNamed {
+                connection,
+                process,
+            } => self.name_scheduler(connection, process),
             Event::SchedulerCall {
                 request,
                 framework_id,

@@ -229,6 +229,19 @@ impl Handle {
         })
     }
 
+    /// Says which process a scheduler that has just subscribed is, for readers.
+    pub async fn name_scheduler(
+        &self,
+        connection: ConnectionId,
+        process: String,
+    ) -> Result<(), CallError> {
+        let event = Event::SchedulerNamed {
+            connection,
+            process,
+        };
+        self.send(Command::Event(Box::new(event))).await
+    }
+
     /// A scheduler's call other than SUBSCRIBE; `connection` is the stream that the caller named.
     pub async fn scheduler_call(
         &self,

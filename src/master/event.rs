@@ -22,6 +22,13 @@ pub enum Event {
         /// Who the front end found the peer to be.
         principal: Option<String>,
     },
+    /// The subscribed scheduler is a v0 driver, which has a process to be shown.
+    SchedulerNamed {
+        /// Its stream.
+        connection: ConnectionId,
+        /// Its process, `scheduler(1)@ip:port`.
+        process: String,
+    },
     /// A scheduler's call; answered with one `Reply`.
     SchedulerCall {
         /// The request to answer.

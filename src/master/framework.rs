@@ -101,6 +101,8 @@ pub struct Framework {
     pub min_allocatable: BTreeMap<Role, Vec<Quantities>>,
     /// Where it stands.
     pub status: FrameworkStatus,
+    /// The process of its scheduler, `scheduler(1)@ip:port`, while that is a v0 driver.
+    pub process: Option<String>,
     /// When this master first heard of it.
     pub registered: Timestamp,
     /// When its scheduler last came back.

@@ -114,6 +114,7 @@ impl Master {
             id: framework_id.clone(),
             capabilities: Capabilities::of(&info),
             status: connection.map_or(FrameworkStatus::Recovered, FrameworkStatus::Connected),
+            process: None,
             registered: step.now.wall,
             reregistered: None,
             unregistered: None,
@@ -178,6 +179,7 @@ impl Master {
                 "{framework_id}: {next:?}"
             );
             framework.status = next;
+            framework.process = None;
             framework.reregistered = Some(at);
         }
         self.allocator.activate_framework(framework_id);
@@ -273,6 +275,14 @@ impl Master {
             step.push(Effect::Publish(updated));
         }
         Ok(())
+    }
+
+    /// Notes the process of a subscribed v0 driver, for readers.
+    pub(super) fn name_scheduler(&mut self, connection: ConnectionId, process: String) {
+        let framework_id = self.schedulers.get(&connection).cloned();
+        if let Some(framework) = framework_id.and_then(|id| self.framework_mut(&id)) {
+            framework.process = Some(process);
+        }
     }
 
     /// A scheduler's stream ended.

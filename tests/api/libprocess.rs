@@ -233,5 +233,7 @@ async fn strangers_get_codes_and_disturb_nobody() {
     let mut text = String::new();
     socket.read_to_string(&mut text).await.unwrap();
     assert_eq!(text.matches("\"name\":\"good\"").count(), 1, "{text}");
+    let pid = format!("\"pid\":\"{}\"", driver.pid);
+    assert!(text.contains(&pid), "{text}");
     assert!(!text.contains("nobody"), "{text}");
 }

@@ -222,7 +222,7 @@ impl Session {
         let opened = Link::open(&schedulers.me, place.pid()).await;
         let mut link = opened.map_err(|error| (error.into(), None))?;
         let first = orders.recv().await.ok_or((Ended::Closed, None))?;
-        let (events, known) = match schedulers.open(first).await {
+        let (events, known) = match schedulers.open(place.pid(), first).await {
             Ok(opened) => opened,
             Err(error) => return Err((refuse(&mut link, &error).await, Some(link))),
         };
@@ -299,7 +299,7 @@ impl Session {
             }
             return Ok(());
         }
-        match self.schedulers.open(order).await {
+        match self.schedulers.open(self.place.pid(), order).await {
             Ok((events, known)) => {
                 // The former stream goes unread: what the master says at its end is not for this driver.
                 self.events = events;
@@ -313,7 +313,7 @@ impl Session {
 
 impl Schedulers {
     /// Subscribes, and says whether this master had the framework already (or it is new).
-    async fn open(&self, order: Subscribe) -> Result<(SchedulerEvents, bool), ApiError> {
+    async fn open(&self, pid: &Pid, order: Subscribe) -> Result<(SchedulerEvents, bool), ApiError> {
         let framework_id = order.framework_id().cloned();
         let known = match &framework_id {
             None => true,
@@ -331,7 +331,8 @@ impl Schedulers {
             subscribe: Some(order.subscribe),
             ..Call::default()
         };
-        Ok((self.calls.subscribe(call, None).await?, known))
+        let events = self.calls.subscribe_process(call, pid.to_string()).await?;
+        Ok((events, known))
     }
 
     /// The process of an agent that the scheduler has had no offer of.

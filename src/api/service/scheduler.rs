@@ -89,6 +89,23 @@ impl SchedulerCalls {
         })
     }
 
+    /// SUBSCRIBE for a scheduler that has a process, `scheduler(1)@ip:port`, which readers are shown.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::subscribe`].
+    pub async fn subscribe_process(
+        &self,
+        call: Call,
+        process: String,
+    ) -> Result<SchedulerEvents, ApiError> {
+        let events = self.subscribe(call, None).await?;
+        if let Some(connection) = self.streams.find(events.id.as_str()) {
+            self.master.name_scheduler(connection, process).await?;
+        }
+        Ok(events)
+    }
+
     /// Whether [`Self::subscribe`] would take the call.
     ///
     /// # Errors

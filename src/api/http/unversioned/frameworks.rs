@@ -41,6 +41,9 @@ pub(super) fn members(w: &mut Writer, framework: &Framework, shares: &Shares) {
     let connected = framework.is_connected();
     text(w, "\"id\":", framework.id.as_str());
     text(w, "\"name\":", &info.name);
+    if let Some(process) = &framework.process {
+        text(w, "\"pid\":", process);
+    }
     summary(w, "\"used_resources\":", &shares.used);
     summary(w, "\"offered_resources\":", &shares.offered);
     let capabilities = info.capabilities.iter();
