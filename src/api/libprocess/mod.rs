@@ -14,7 +14,7 @@
 //! Not served: messages between masters and agents (both are mesosd's own, over gRPC), authentication
 //! (SASL; answered with AuthenticationError), inverse offers, operation feedback and task groups, which v0
 //! drivers have no messages for, acknowledgements from schedulers to agents (as before Mesos 0.21), and
-//! ReconnectExecutor: an agent that restarts ends its containers.
+//! ReconnectExecutor: executors that outlive their agent are not called back over this protocol.
 //!
 //! A sender is believed to be who it says, as in Mesos; it must name an address literal with a port that
 //! something could listen on. With `LIBPROCESS_REQUIRE_PEER_ADDRESS_IP_MATCH=1` its connection must come
