@@ -144,6 +144,7 @@ impl AgentConfig {
             port: Some(i32::from(self.port)),
             domain: self.domain.clone(),
             id: None,
+            ..v1::AgentInfo::default()
         }
     }
 }

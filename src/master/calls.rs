@@ -19,6 +19,9 @@ impl Master {
         call: SchedulerCall,
     ) -> Result<(), CallError> {
         self.check_caller(framework_id, connection, &call)?;
+        if let Some(framework) = self.framework_mut(framework_id) {
+            framework.metrics.count_call(&call);
+        }
         let metrics = &mut self.metrics;
         match call {
             SchedulerCall::Teardown => {

@@ -37,6 +37,8 @@ pub struct Master {
     pub(super) config: MasterConfig,
     pub(super) info: Arc<v1::MasterInfo>,
     pub(super) started: Timestamp,
+    /// How many events may have changed something.
+    pub(super) version: u64,
     pub(super) allocator: Allocator,
     /// When the allocator wants to be run, as its timer stands.
     pub(super) allocation_at: Option<Instant>,
@@ -122,6 +124,7 @@ impl Master {
         let mut master = Self {
             info: Arc::new(config.info.clone()),
             started: now.wall,
+            version: 0,
             allocator: Allocator::new(config.allocator.clone()),
             allocation_at: None,
             agents: OrdMap::new(),
@@ -173,7 +176,9 @@ impl Master {
 
     /// Takes one event and appends what is to be done.
     pub fn step(&mut self, now: Now, event: Event, effects: &mut Effects) {
+        let known = effects.len();
         let step = &mut Step { now, effects };
+        self.version += u64::from(!matches!(event, Event::SnapshotRequested { .. }));
         match event {
             Event::SchedulerSubscribed {
                 connection,
@@ -224,6 +229,19 @@ impl Master {
         self.finish_drains(step);
         self.plan_allocation(step);
         self.plan_watch(step);
+        self.count_events(known, effects);
+    }
+
+    /// Counts what this step sends to schedulers: the effects from the one with number `from` on.
+    fn count_events(&mut self, from: usize, effects: &Effects) {
+        for effect in effects.iter().skip(from) {
+            if let Effect::ToScheduler { connection, event } = effect
+                && let Some(framework_id) = self.schedulers.get(connection)
+                && let Some(framework) = self.frameworks.get_mut(framework_id)
+            {
+                Arc::make_mut(framework).metrics.count_event(event);
+            }
+        }
     }
 
     fn timer_fired(&mut self, step: &mut Step<'_>, key: &TimerKey) {
@@ -306,6 +324,7 @@ impl Master {
     #[must_use]
     pub fn snapshot(&self, now: Now) -> Snapshot {
         Snapshot {
+            version: self.version,
             taken: now.wall,
             started: self.started,
             master: Arc::clone(&self.info),
@@ -323,6 +342,8 @@ impl Master {
             completed_frameworks: self.completed.clone(),
             offers: self.offers.clone(),
             metrics: self.metrics.clone(),
+            allocator: self.allocator.metrics().clone(),
+            offer_filters: self.allocator.filter_count(),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::base::{ConnectionId, FrameworkId, RequestId};
 use crate::proto::{link, v1};
 use crate::registrar::{self, Answer, RegistrarError, Storage};
 use crate::runtime::{Lease, Sender, SystemClock, TimerTable, mailbox};
-use crate::telemetry::{Counter, Metrics};
+use crate::telemetry::{Counter, Metrics, Timer};
 
 use super::call::{CallError, OperatorCall, Question, Reply, SchedulerCall};
 use super::config::MasterConfig;
@@ -372,6 +372,14 @@ pub async fn lead(
         answers: recovered.answers,
         registrar: recovered.task,
         steps: metrics.counter("master/steps", "events that the master's loop has handled"),
+        step_time: metrics.timer(
+            "master/step_ms",
+            "time that one step of the master's loop takes, effects included",
+        ),
+        allocation_time: metrics.timer(
+            "allocator/mesos/allocation_run_ms",
+            "time that one slice of an allocation pass takes",
+        ),
     };
     let handle = Handle {
         mailbox,
@@ -395,6 +403,8 @@ struct Driver {
     answers: mpsc::UnboundedReceiver<Answer<Token>>,
     registrar: tokio::task::JoinHandle<Result<(), RegistrarError>>,
     steps: Counter,
+    step_time: Timer,
+    allocation_time: Timer,
 }
 
 impl Driver {
@@ -419,6 +429,7 @@ impl Driver {
                 Some(event) = self.ended.recv() => self.step(event),
                 answer = self.answers.recv() => match answer {
                     Some(Answer { token, result }) => {
+                        self.peers.stored(token);
                         self.step(Event::Persisted { token, result });
                     }
                     None => return self.broken().await,
@@ -464,9 +475,17 @@ impl Driver {
 
     /// Steps the core, performs what it wants, and steps again for every peer that this ended.
     fn step(&mut self, event: Event) {
-        self.core.step(SystemClock.now(), event, &mut self.effects);
+        let allocates = matches!(event, Event::TimerFired(TimerKey::Allocation));
+        let begin = SystemClock.now();
+        self.core.step(begin, event, &mut self.effects);
+        if allocates {
+            self.allocation_time
+                .record(SystemClock.now().mono.since(begin.mono));
+        }
         self.steps.increment();
         self.perform();
+        self.step_time
+            .record(SystemClock.now().mono.since(begin.mono));
         while let Some(event) = self.peers.take_ended() {
             self.core.step(SystemClock.now(), event, &mut self.effects);
             self.perform();

@@ -19,6 +19,7 @@ use crate::proto::v1::framework_info::capability::Type as Capability;
 use crate::resources::{Quantities, ReservationForm};
 use crate::roles::Role;
 
+use super::framework_metrics::FrameworkMetrics;
 use super::history::History;
 use super::task::Task;
 
@@ -121,6 +122,8 @@ pub struct Framework {
     pub executors: OrdSet<(AgentId, ExecutorId)>,
     /// Its outstanding offers.
     pub offers: OrdSet<OfferId>,
+    /// What it did and was told.
+    pub metrics: FrameworkMetrics,
 }
 
 impl Framework {

@@ -9,16 +9,22 @@ use crate::proto::v1::task_status::{Reason, Source};
 use crate::proto::v1::{OperationState, TaskState};
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $field:ident => $name:literal,)*) => {
+    ($($(#[doc = $help:literal])* $field:ident => $name:literal,)*) => {
         /// Counters of one master; each only grows.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Metrics {
-            $($(#[$doc])* pub $field: u64,)*
+            $($(#[doc = $help])* pub $field: u64,)*
             /// Terminal updates by state, source and reason.
             pub by_reason: OrdMap<String, u64>,
         }
 
         impl Metrics {
+            /// Name, explanation and value of each counter.
+            #[must_use]
+            pub fn described(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![$(($name, concat!($($help),*), self.$field),)*]
+            }
+
             /// The counters by their names in `/metrics/snapshot`.
             #[must_use]
             pub fn counters(&self) -> BTreeMap<String, u64> {

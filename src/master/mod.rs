@@ -44,6 +44,7 @@ pub mod event;
 mod events;
 mod explain;
 pub mod framework;
+pub mod framework_metrics;
 mod framework_records;
 pub mod history;
 mod invariants;

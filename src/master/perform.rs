@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::base::{ConnectionId, RequestId};
+use crate::base::{ConnectionId, Instant, RequestId};
 use crate::proto::{link, v1};
 use crate::registrar::Registrar;
-use crate::runtime::{Lease, TimerTable};
-use crate::telemetry::{Counter, Metrics};
+use crate::runtime::{Lease, SystemClock, TimerTable};
+use crate::telemetry::{Counter, Gauge, Metrics, Timer, as_f64};
 
 use super::call::{CallError, Reply};
 use super::effect::{Effect, OperatorEvent, Token};
@@ -33,6 +33,12 @@ pub(super) struct Peers {
     schedulers_full: Counter,
     agents_full: Counter,
     watchers_full: Counter,
+    /// Who watches, for people.
+    watching: Gauge,
+    /// When each write began that is not stored yet.
+    writes: BTreeMap<Token, Instant>,
+    writes_waiting: Gauge,
+    write_time: Timer,
 }
 
 impl Peers {
@@ -60,6 +66,19 @@ impl Peers {
             schedulers_full: full("master_to_scheduler"),
             agents_full: full("master_to_agent"),
             watchers_full: full("master_to_watcher"),
+            watching: metrics.gauge(
+                "master/operator_event_stream_subscribers",
+                "operators' event streams that are open",
+            ),
+            writes: BTreeMap::new(),
+            writes_waiting: metrics.gauge(
+                "registrar/queued_operations",
+                "changes of the registry that are not stored yet",
+            ),
+            write_time: metrics.timer(
+                "registrar/state_store_ms",
+                "time from a change of the registry to its being stored",
+            ),
         }
     }
 
@@ -91,6 +110,7 @@ impl Peers {
             self.watchers.pop_front();
         }
         self.watchers.push_back(sink);
+        self.watching.set(as_f64(self.watchers.len()));
     }
 
     pub(super) fn expect_reply(
@@ -99,6 +119,14 @@ impl Peers {
         reply: oneshot::Sender<Result<Reply, CallError>>,
     ) {
         self.replies.insert(request, reply);
+    }
+
+    /// A change of the registry is stored, or was refused.
+    pub(super) fn stored(&mut self, token: Token) {
+        if let Some(begin) = self.writes.remove(&token) {
+            self.write_time.record(SystemClock.now().mono.since(begin));
+            self.writes_waiting.set(as_f64(self.writes.len()));
+        }
     }
 
     /// The next peer that `perform` has let go, as the event that tells the core.
@@ -125,7 +153,11 @@ impl Peers {
                 message,
             } => self.send_agent(connection, *message),
             Effect::CloseAgent { connection } => drop(self.agents.remove(&connection)),
-            Effect::Persist { token, operation } => self.registrar.submit(token, operation),
+            Effect::Persist { token, operation } => {
+                self.writes.insert(token, SystemClock.now().mono);
+                self.writes_waiting.set(as_f64(self.writes.len()));
+                self.registrar.submit(token, operation);
+            }
             Effect::SetTimer { key, at } => timers.set(key, at),
             Effect::CancelTimer { key } => drop(timers.cancel(&key)),
             Effect::Reply { request, result } => {
@@ -191,5 +223,6 @@ impl Peers {
                 }
                 Err(TrySendError::Closed(_)) => false,
             });
+        self.watching.set(as_f64(self.watchers.len()));
     }
 }

@@ -84,8 +84,12 @@ impl Master {
             state: task.state,
         }));
         if held && !task.holds_resources() {
-            if task.state.is_terminal() || task.state == TaskState::TaskUnreachable {
-                self.metrics.count_task(task.state, status);
+            let state = task.state;
+            if state.is_terminal() {
+                framework.metrics.count_end(state);
+            }
+            if state.is_terminal() || state == TaskState::TaskUnreachable {
+                self.metrics.count_task(state, status);
             }
             // It may want another one in its place.
             let roles = task.resources.allocated_role().into_iter().cloned();

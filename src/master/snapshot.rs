@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
+use crate::allocator::AllocatorMetrics;
 use crate::base::{AgentId, FrameworkId, OfferId, TaskId, Timestamp};
 use crate::proto::v1;
 use crate::quota::Quota;
@@ -24,6 +25,8 @@ use super::task::Task;
 /// The state of a master at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    /// Grows whenever something may have changed.
+    pub version: u64,
     /// When it was taken.
     pub taken: Timestamp,
     /// When the master started.
@@ -58,6 +61,10 @@ pub struct Snapshot {
     pub offers: OrdMap<OfferId, Arc<Offer>>,
     /// What was counted so far.
     pub metrics: Metrics,
+    /// What the allocator has counted.
+    pub allocator: AllocatorMetrics,
+    /// How many filters of declined offers there are.
+    pub offer_filters: usize,
 }
 
 impl Snapshot {

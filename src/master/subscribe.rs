@@ -14,6 +14,7 @@ use super::call::{CallError, CallErrorKind};
 use super::core::{Master, Step};
 use super::effect::{Effect, OperatorEvent};
 use super::framework::{Capabilities, Framework, FrameworkStatus};
+use super::framework_metrics::FrameworkMetrics;
 use super::history::History;
 use super::timer::TimerKey;
 
@@ -124,6 +125,7 @@ impl Master {
             completed_count: 0,
             executors: OrdSet::new(),
             offers: OrdSet::new(),
+            metrics: FrameworkMetrics::default(),
             failover_timeout: valid.failover_timeout,
             min_allocatable: valid.min_allocatable,
             roles: valid.roles,

@@ -22,7 +22,10 @@ impl Snapshot {
     pub fn agent_to_proto(&self, agent: &Agent) -> get_agents::Agent {
         let standing = self.standing(&agent.id);
         get_agents::Agent {
-            agent_info: v1::AgentInfo::clone(&agent.info),
+            agent_info: v1::AgentInfo {
+                checkpoint: Some(true),
+                ..v1::AgentInfo::clone(&agent.info)
+            },
             active: agent.is_active() && !standing.deactivated,
             deactivated: Some(standing.deactivated),
             drain_info: standing.drain.map(|drain| drain.to_proto()),
@@ -71,6 +74,7 @@ impl Snapshot {
             offered_resources: self
                 .framework_offered(framework)
                 .to_proto(ReservationForm::Both),
+            offer_constraints: Some(Default::default()),
             ..get_frameworks::Framework::default()
         }
     }

@@ -10,6 +10,13 @@ use std::fmt::Write as _;
 /// How deep messages may be nested; prost's own limit.
 const DEPTH_MAX: usize = 100;
 
+/// What an entry of a list may cost in memory at most, about; its empty encoding has two bytes.
+const ENTRY_COST: usize = 1024;
+
+/// Memory that the entries of lists may take per byte of the message, and what is free; as for JSON.
+const GROWTH_MAX: usize = 32;
+const GROWTH_FREE: usize = 1 << 16;
+
 /// What is checked of one message type.
 #[derive(Debug)]
 struct Rules {
@@ -125,6 +132,7 @@ fn walk_inner(rules: &Rules, bytes: &[u8], mut twice: u64, depth: usize) -> Resu
     let mut counts = [0_usize; 64];
     let mut scan = Scan { rest: bytes };
     let mut merged = 0_u64;
+    let mut sparse = 0_usize;
     while let Some(Field { number, payload }) = scan.next_field(depth)? {
         let Ok(at) = find(rules, number) else {
             continue;
@@ -139,6 +147,15 @@ fn walk_inner(rules: &Rules, bytes: &[u8], mut twice: u64, depth: usize) -> Resu
         let position = rule.repeated.then_some(counts[at]);
         counts[at] += 1;
         let inner = &RULES[usize::from(inner)];
+        if rule.repeated && inner.required == 0 {
+            // Such an entry can be empty, and a million of them would cost a gigabyte.
+            sparse += 1;
+            if sparse * ENTRY_COST > bytes.len().saturating_mul(GROWTH_MAX) + GROWTH_FREE {
+                return Err(Failure::Malformed(
+                    "a list has more entries than its length makes plausible",
+                ));
+            }
+        }
         let bit = 1 << at;
         let result = if rule.repeated || (twice | merged) & bit == 0 {
             walk(inner, payload, depth - 1)
@@ -435,6 +452,26 @@ mod tests {
             fields > 200,
             "the tables hold only {fields} required fields"
         );
+    }
+
+    #[test]
+    fn empty_entries_are_bounded_by_the_length_of_the_message() {
+        let with = |entries: usize| {
+            let mut accept = Vec::new();
+            for _ in 0..entries {
+                put(2, &[], &mut accept); // accept.operations
+            }
+            let mut call = Vec::new();
+            put(4, &accept, &mut call);
+            call
+        };
+        let numbers = check(CALL, &with(60));
+        assert_eq!(numbers, Ok(()), "a few may be empty");
+        for entries in [100, 100_000] {
+            let refused = check(CALL, &with(entries));
+            let text = "a list has more entries than its length makes plausible";
+            assert_eq!(refused, Err(Flaw::Malformed(text)), "{entries}");
+        }
     }
 
     #[test]

@@ -56,6 +56,8 @@ struct Samples {
 pub(super) struct TimerShown {
     pub(super) count: u64,
     pub(super) total: Duration,
+    /// The latest sample.
+    pub(super) last: Option<Duration>,
     /// The latest samples, smallest first.
     pub(super) sorted: Vec<Duration>,
 }
@@ -202,11 +204,13 @@ impl Timer {
         let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sorted: Vec<_> = samples.latest.iter().copied().collect();
         let (count, total) = (samples.count, samples.total);
+        let last = samples.latest.back().copied();
         drop(samples);
         sorted.sort_unstable();
         TimerShown {
             count,
             total,
+            last,
             sorted,
         }
     }

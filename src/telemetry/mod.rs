@@ -10,3 +10,4 @@ pub use error::chain;
 pub use host::HostStats;
 pub use logging::{LogConfig, LogError, LogFormat, LogHandle, LogLevel, start};
 pub use metrics::{Counter, Gauge, Metrics, Timer, as_f64};
+pub use snapshot::{Sample, prometheus};

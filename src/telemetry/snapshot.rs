@@ -22,7 +22,8 @@ fn millis(duration: Duration) -> f64 {
 
 impl Metrics {
     /// Every value by name, as Mesos' `/metrics/snapshot` shows them. A timer gives its latest
-    /// percentiles in milliseconds under `<name>/p50` and so on, and `<name>/count`.
+    /// sample in milliseconds under its name, percentiles under `<name>/p50` and so on, and
+    /// `<name>/count`.
     #[must_use]
     pub fn snapshot(&self) -> BTreeMap<String, f64> {
         let mut values = BTreeMap::new();
@@ -39,6 +40,9 @@ impl Metrics {
                 }
                 Metric::Timer(timer) => {
                     let shown = timer.shown();
+                    if let Some(last) = shown.last {
+                        values.insert(name.clone(), millis(last));
+                    }
                     if let (Some(min), Some(max)) = (shown.sorted.first(), shown.sorted.last()) {
                         values.insert(format!("{name}/min"), millis(*min));
                         values.insert(format!("{name}/max"), millis(*max));
@@ -66,6 +70,55 @@ impl Metrics {
         }
         text
     }
+}
+
+/// One value of a metric that is counted elsewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Prometheus' name, with the unit, without the prefix and without `_total`.
+    pub name: String,
+    /// A sentence about it.
+    pub help: String,
+    /// It only grows.
+    pub counts: bool,
+    /// What tells it from others of the same name.
+    pub labels: Vec<(&'static str, String)>,
+    /// The value.
+    pub value: f64,
+}
+
+/// Samples in Prometheus' text format, all of one name together.
+#[must_use]
+pub fn prometheus(mut samples: Vec<Sample>) -> String {
+    samples.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut text = String::new();
+    let mut last = String::new();
+    for sample in samples {
+        let suffix = if sample.counts { "_total" } else { "" };
+        let name = format!("{}{suffix}", prometheus_name(&sample.name));
+        if name != last {
+            let help = sample.help.replace('\\', "\\\\").replace('\n', "\\n");
+            let kind = if sample.counts { "counter" } else { "gauge" };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            last.clone_from(&name);
+        }
+        let labels: Vec<String> = sample
+            .labels
+            .iter()
+            .map(|(label, value)| {
+                let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+                format!("{label}=\"{}\"", value.replace('\n', "\\n"))
+            })
+            .collect();
+        let labels = if labels.is_empty() {
+            String::new()
+        } else {
+            format!("{{{}}}", labels.join(","))
+        };
+        let _ = writeln!(text, "{name}{labels} {}", sample.value);
+    }
+    text
 }
 
 fn render(text: &mut String, name: &str, help: &str, metric: &Metric) -> std::fmt::Result {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod golden;
+mod hostile;
 mod http;
 mod libprocess;
 mod malformed;

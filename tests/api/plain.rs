@@ -117,3 +117,61 @@ async fn health_and_reflection_are_on() {
         assert!(names.contains(&name), "{names:?}");
     }
 }
+
+/// The metrics that a text of PromQL names.
+fn metrics_in(text: &str) -> std::collections::BTreeSet<String> {
+    let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.split(|c| !name(c))
+        .filter(|word| word.starts_with("mesosd_"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dashboards_and_alerts_name_metrics_that_exist() {
+    let master = Master::start().await;
+    let (_stream, _, _) = crate::http::subscribed(&master).await;
+    let (_, prometheus) = get(master.server.address, "/metrics");
+    let mut there: std::collections::BTreeSet<String> = prometheus
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .map(str::to_owned)
+        .collect();
+    // Timers without samples have no quantiles, and nothing has ended yet.
+    for line in prometheus.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            there.extend(rest.split(' ').next().map(str::to_owned));
+        }
+    }
+    there.insert("mesosd_master_task_ends_total".to_owned());
+    // The binary defines those of the host.
+    for name in ["load_1min", "mem_free_bytes", "mem_total_bytes"] {
+        there.insert(format!("mesosd_system_{name}"));
+    }
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    for file in ["grafana/mesosd.json", "prometheus/alerts.yml"] {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        let named = metrics_in(&text);
+        assert!(named.len() > 8, "{file}: {named:?}");
+        let missing: Vec<_> = named.difference(&there).collect();
+        assert!(
+            missing.is_empty(),
+            "{file} names what is not there: {missing:?}"
+        );
+    }
+    let dashboard = std::fs::read(root.join("grafana/mesosd.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_slice(&dashboard).unwrap();
+    assert!(dashboard["panels"].as_array().unwrap().len() > 10);
+    // What is counted has a sentence, a type and no name twice.
+    let mut before = std::collections::BTreeSet::new();
+    for line in prometheus.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            let (name, help) = rest.split_once(' ').unwrap();
+            assert!(help.len() > 3, "{line}");
+            assert!(before.insert(name.to_owned()), "{name} is there twice");
+        }
+    }
+    assert!(before.contains("mesosd_master_messages_register_framework_total"));
+    assert!(before.contains("mesosd_master_mem_total_bytes"));
+}

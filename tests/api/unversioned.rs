@@ -83,7 +83,7 @@ async fn scripts_and_compression() {
     assert_eq!(answer.header("Content-Type"), Some("text/javascript"));
     let text = answer.text().await;
     assert!(
-        text.starts_with("my.call({\"hostname\":") && text.ends_with("});"),
+        text.starts_with("my.call({\"hostname\":") && text.ends_with("})"),
         "{text}"
     );
     let answer = get(&master, "/state?jsonp=alert(1)//").await;

@@ -215,6 +215,18 @@ impl Scheduler {
         self.runtime.block_on(self.handle.teardown()).unwrap();
     }
 
+    /// Answers what comes until nothing has come for this long.
+    pub(crate) fn settle(&mut self, quiet: Duration) {
+        loop {
+            let next = self.events.next();
+            let heard = async { tokio::time::timeout(quiet, next).await };
+            match self.runtime.block_on(heard) {
+                Ok(event) => self.take(event.unwrap()),
+                Err(_) => return,
+            }
+        }
+    }
+
     fn next_event(&mut self, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());
         let next = self.events.next();

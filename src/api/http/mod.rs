@@ -1,8 +1,11 @@
 //! Shell: plain HTTP: Mesos' v1 API and its unversioned endpoints, health, version, metrics, a status
 //! page; and the routes of each daemon.
 
+mod gzip;
 mod page;
+mod parts;
 mod routes;
+mod shared;
 mod unversioned;
 mod v1;
 

@@ -10,6 +10,7 @@ use axum::routing::get;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use tonic::Status;
 
+use super::shared::Shared;
 use super::{page, unversioned, v1};
 use crate::api::Switch;
 use crate::api::error::ApiError;
@@ -21,6 +22,7 @@ use crate::api::service::daemon::Daemon;
 use crate::api::service::executor::ExecutorCalls;
 use crate::api::service::operator::OperatorCalls;
 use crate::api::service::scheduler::SchedulerCalls;
+use crate::telemetry::{Metrics, Sample, prometheus};
 use crate::{agent, master};
 
 /// Everything that a master serves.
@@ -29,8 +31,16 @@ pub async fn master_routes(handle: master::Handle, daemon: Daemon) -> Router {
     let operators = OperatorCalls::new(handle.clone(), daemon.clone());
     let (drivers, master) = (schedulers.clone(), handle.clone());
     let rpc = grpc::master(handle, schedulers.clone(), operators.clone()).await;
-    let rpc = rpc.merge(v1::master(schedulers, operators.clone()));
-    let rpc = rpc.merge(unversioned::master(&operators));
+    let shared = Shared::new(operators.clone());
+    let rpc = rpc.merge(v1::master(schedulers, &shared));
+    let rpc = rpc.merge(unversioned::master(&shared));
+    let samples = {
+        let operators = operators.clone();
+        move || {
+            let operators = operators.clone();
+            async move { operators.samples().await }
+        }
+    };
     let status = move || {
         let operators = operators.clone();
         async move {
@@ -41,7 +51,7 @@ pub async fn master_routes(handle: master::Handle, daemon: Daemon) -> Router {
         }
     };
     let measured = daemon.metrics.clone();
-    let routes = finish(rpc, daemon, status);
+    let routes = finish(rpc, daemon, status, samples);
     libprocess::beside_master(routes, drivers, master, &measured).await
 }
 
@@ -58,7 +68,8 @@ pub fn standby_routes(switch: &Switch, daemon: Daemon) -> Router {
             async move { Ok(page) }
         }
     };
-    finish(unversioned::standby(&daemon), daemon, status).fallback(refuse)
+    let samples = || async { Ok(vec![not_elected()]) };
+    finish(unversioned::standby(&daemon), daemon, status, samples).fallback(refuse)
 }
 
 /// Everything that an agent serves.
@@ -69,6 +80,16 @@ pub async fn agent_routes(handle: agent::Handle, daemon: Daemon, statistics: Sta
     let rpc = grpc::agent(executors.clone(), operators.clone()).await;
     let rpc = rpc.merge(v1::agent(executors, operators.clone()));
     let rpc = rpc.merge(unversioned::agent(&operators));
+    let samples = {
+        let operators = operators.clone();
+        move || {
+            let operators = operators.clone();
+            async move {
+                let all = operators.snapshot().await?.metrics();
+                Ok(all.into_iter().map(of_agent).collect())
+            }
+        }
+    };
     let status = move || {
         let operators = operators.clone();
         async move {
@@ -79,25 +100,46 @@ pub async fn agent_routes(handle: agent::Handle, daemon: Daemon, statistics: Sta
         }
     };
     let measured = daemon.metrics.clone();
-    let routes = finish(rpc, daemon, status);
+    let routes = finish(rpc, daemon, status, samples);
     libprocess::beside_agent(routes, drivers, handle, &measured).await
 }
 
+/// What a standby says in place of the master's own gauge.
+fn not_elected() -> Sample {
+    Sample {
+        name: "master/elected".to_owned(),
+        help: "1 while this master leads.".to_owned(),
+        counts: false,
+        labels: Vec::new(),
+        value: 0.0,
+    }
+}
+
+/// A metric of an agent's loop.
+fn of_agent((name, value): (String, f64)) -> Sample {
+    Sample {
+        help: format!("Mesos' metric {name}."),
+        name,
+        counts: false,
+        labels: Vec::new(),
+        value,
+    }
+}
+
 /// Adds the status page, what Prometheus reads, and the answer to all that is not there.
-fn finish<P>(
+fn finish<P, M>(
     rpc: Router,
     daemon: Daemon,
     status: impl Fn() -> P + Clone + Send + Sync + 'static,
+    samples: impl Fn() -> M + Clone + Send + Sync + 'static,
 ) -> Router
 where
+    M: Future<Output = Result<Vec<Sample>, ApiError>> + Send + 'static,
     P: Future<Output = Result<String, ApiError>> + Send + 'static,
 {
     let process = daemon.metrics;
     rpc.route("/", get(move || page_of(status())))
-        .route(
-            "/metrics",
-            get(move || async move { prometheus(process.prometheus()) }),
-        )
+        .route("/metrics", get(move || measured(process, samples())))
         .fallback(unknown)
 }
 
@@ -108,7 +150,17 @@ async fn page_of(status: impl Future<Output = Result<String, ApiError>>) -> Resp
     }
 }
 
-fn prometheus(text: String) -> Response {
+/// What Prometheus reads: the process's metrics, then those of the daemon's loop.
+async fn measured(
+    process: Metrics,
+    samples: impl Future<Output = Result<Vec<Sample>, ApiError>>,
+) -> Response {
+    let samples = match samples.await {
+        Ok(samples) => samples,
+        Err(error) => return error.into_http(),
+    };
+    let mut text = process.prometheus();
+    text.push_str(&prometheus(samples));
     let mut response = text.into_response();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4");
     response.headers_mut().insert(CONTENT_TYPE, kind);

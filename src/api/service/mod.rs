@@ -9,6 +9,7 @@ pub mod leadership;
 mod measure;
 pub mod operations;
 pub mod operator;
+pub mod operator_metrics;
 mod operator_views;
 mod orders;
 mod sandboxes;

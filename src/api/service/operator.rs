@@ -9,6 +9,7 @@ use super::daemon::{Daemon, metrics_to_proto};
 use super::files::FileCalls;
 use super::leadership::Leadership;
 use super::operations;
+use super::operator_metrics;
 use super::operator_views as views;
 use super::orders;
 use crate::api::error::ApiError;
@@ -18,6 +19,7 @@ use crate::files::Slice;
 use crate::master::{Handle, OperatorCall, Question, Snapshot};
 use crate::proto::v1::master::{Call, Event, KillTask, Response, call, event, response};
 use crate::roles::Role;
+use crate::telemetry::Sample;
 
 /// What serves operators; cheap to clone.
 #[derive(Clone, Debug)]
@@ -84,7 +86,17 @@ impl OperatorCalls {
     /// The master is shutting down.
     pub async fn metrics(&self) -> Result<BTreeMap<String, f64>, ApiError> {
         let snapshot = self.master.snapshot().await?;
-        Ok(aside(move || views::metrics(&snapshot)).await)
+        Ok(aside(move || operator_metrics::by_name(&snapshot)).await)
+    }
+
+    /// The master's metrics with their explanations.
+    ///
+    /// # Errors
+    ///
+    /// The master is shutting down.
+    pub async fn samples(&self) -> Result<Vec<Sample>, ApiError> {
+        let snapshot = self.master.snapshot().await?;
+        Ok(aside(move || operator_metrics::samples(&snapshot)).await)
     }
 
     /// SUBSCRIBE.

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use crate::base::FrameworkId;
 use crate::master::Snapshot;
 use crate::proto::v1;
-use crate::proto::v1::TaskState;
 use crate::proto::v1::master::response::{self, get_executors};
-use crate::resources::{ReservationForm, ResourceName, Resources};
+use crate::resources::{ReservationForm, Resources};
 use crate::roles::Role;
 
 /// GET_STATE.
@@ -120,7 +119,7 @@ pub(super) fn roles(snapshot: &Snapshot) -> response::GetRoles {
                 .unwrap_or_default()
                 .as_f64(),
             frameworks: frameworks.into_iter().map(Into::into).collect(),
-            resources: held.to_proto(ReservationForm::Flat),
+            resources: held.to_proto(ReservationForm::Stack),
         });
     response::GetRoles {
         roles: roles.collect(),
@@ -134,94 +133,5 @@ pub(super) fn master(snapshot: &Snapshot) -> response::GetMaster {
         master_info: Some(v1::MasterInfo::clone(&snapshot.master)),
         start_time: Some(started),
         elected_time: Some(started),
-    }
-}
-
-/// The master's metrics under Mesos' names.
-pub(in crate::api) fn metrics(snapshot: &Snapshot) -> BTreeMap<String, f64> {
-    let counters = snapshot.metrics.counters().into_iter();
-    let mut all: BTreeMap<_, _> = counters.map(|(name, count)| (name, count as f64)).collect();
-    let uptime = snapshot.taken.since(snapshot.started);
-    all.insert("master/uptime_secs".to_owned(), uptime.as_secs_f64());
-    all.insert("master/elected".to_owned(), 1.0);
-    counts(snapshot, &mut all);
-    task_states(snapshot, &mut all);
-    resources(snapshot, &mut all);
-    all
-}
-
-fn counts(snapshot: &Snapshot, all: &mut BTreeMap<String, f64>) {
-    let active = snapshot
-        .agents
-        .values()
-        .filter(|agent| agent.is_active())
-        .count();
-    let agents = snapshot.agents.len();
-    let connected = snapshot
-        .frameworks
-        .values()
-        .filter(|known| known.is_connected())
-        .count();
-    let frameworks = snapshot.frameworks.len();
-    for (name, count) in [
-        ("master/slaves_active", active),
-        ("master/slaves_inactive", agents - active),
-        ("master/slaves_connected", active),
-        ("master/slaves_disconnected", agents - active),
-        (
-            "master/slaves_unreachable",
-            snapshot.unreachable_agents.len(),
-        ),
-        ("master/frameworks_active", connected),
-        ("master/frameworks_inactive", frameworks - connected),
-        ("master/frameworks_connected", connected),
-        ("master/frameworks_disconnected", frameworks - connected),
-        ("master/outstanding_offers", snapshot.offers.len()),
-    ] {
-        all.insert(name.to_owned(), count as f64);
-    }
-}
-
-fn task_states(snapshot: &Snapshot, all: &mut BTreeMap<String, f64>) {
-    let mut states = [
-        ("master/tasks_staging", TaskState::TaskStaging, 0_u32),
-        ("master/tasks_starting", TaskState::TaskStarting, 0),
-        ("master/tasks_running", TaskState::TaskRunning, 0),
-        ("master/tasks_killing", TaskState::TaskKilling, 0),
-    ];
-    for task in snapshot.tasks() {
-        for entry in &mut states {
-            entry.2 += u32::from(entry.1 == task.state);
-        }
-    }
-    for (name, _, count) in states {
-        all.insert(name.to_owned(), f64::from(count));
-    }
-    let unreachable = snapshot
-        .frameworks
-        .values()
-        .map(|known| known.unreachable_tasks.len());
-    let unreachable: usize = unreachable.sum();
-    all.insert("master/tasks_unreachable".to_owned(), unreachable as f64);
-}
-
-fn resources(snapshot: &Snapshot, all: &mut BTreeMap<String, f64>) {
-    let mut total = Resources::new();
-    let mut used = Resources::new();
-    for agent in snapshot.agents.values() {
-        total.add_all(&agent.total);
-        used.add_all(&snapshot.agent_allocated(agent));
-    }
-    let (total, used) = (total.quantities(), used.quantities());
-    for name in ["cpus", "mem", "disk", "gpus"] {
-        let key = ResourceName::parse(name).expect("predefined names are well formed");
-        let (of, is) = (total.get(&key).as_f64(), used.get(&key).as_f64());
-        all.insert(format!("master/{name}_total"), of);
-        all.insert(format!("master/{name}_used"), is);
-        let share = if of > 0.0 { is / of } else { 0.0 };
-        all.insert(format!("master/{name}_percent"), share);
-        for kind in ["total", "used", "percent"] {
-            all.insert(format!("master/{name}_revocable_{kind}"), 0.0);
-        }
     }
 }

@@ -184,6 +184,14 @@ impl Master {
     }
 }
 
+/// The user that a task's command or its executor's names.
+fn asked_user(info: &v1::TaskInfo) -> Option<String> {
+    let executor = info.executor.as_ref();
+    let executor = executor.and_then(|executor| executor.command.as_ref());
+    let command = info.command.as_ref().or(executor)?;
+    command.user.clone()
+}
+
 /// The part of a task that does not change, as views show it.
 fn describe(draft: &Draft, valid: &ValidTask, executor_id: Option<&ExecutorId>) -> v1::Task {
     let info = &valid.info;
@@ -200,7 +208,8 @@ fn describe(draft: &Draft, valid: &ValidTask, executor_id: Option<&ExecutorId>) 
         container: info.container.clone(),
         health_check: info.health_check.clone(),
         kill_policy: info.kill_policy,
-        user: Some(valid.user.clone()),
+        // Only one that the framework has asked for; the framework's own is not repeated.
+        user: asked_user(info),
         limits: info.limits.clone(),
         ..v1::Task::default()
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::parts::Parts;
 use super::pieces::{attributes, double, labels, message, optional, text, texts, time, truth};
 use super::refusal::Refusal;
 use super::reply::Reply;
@@ -12,6 +11,7 @@ use super::resources::{full, reserved, reserved_full, summary, summary_value};
 use super::state::{flag, flags, version};
 use super::tasks::status;
 use crate::agent::{Executor, Framework, Snapshot, Task};
+use crate::api::http::parts::Parts;
 use crate::api::service::agent::AgentCalls;
 use crate::api::service::daemon::Daemon;
 use crate::master::agent::CAPABILITIES;

@@ -7,23 +7,29 @@ use super::refusal::Refusal;
 use super::reply::Reply;
 use super::request::Request;
 use super::resources::{full, reserved, reserved_full, summary};
-use crate::api::service::operator::OperatorCalls;
+use crate::api::http::shared::Shared;
 use crate::master::Snapshot;
 use crate::master::agent::{Agent, CAPABILITIES};
 use crate::proto::json::writer::Writer;
 use crate::proto::v1;
 use crate::resources::Resources;
 
-/// What is held and what is offered of one agent.
+/// What is held and what is offered of one agent, and what an operator wants with it.
 pub(super) struct Shares {
     used: Resources,
     offered: Resources,
+    /// An operator keeps it from being offered.
+    deactivated: bool,
+    drain: Option<v1::DrainInfo>,
 }
 
 impl Shares {
     /// Sums them up.
     pub(super) fn of(snapshot: &Snapshot, agent: &Agent) -> Self {
+        let standing = snapshot.standing(&agent.id);
         Self {
+            deactivated: standing.deactivated,
+            drain: standing.drain.map(|drain| drain.to_proto()),
             used: snapshot.agent_allocated(agent),
             offered: snapshot.agent_offered(agent),
         }
@@ -43,11 +49,15 @@ pub(super) fn members(w: &mut Writer, agent: &Agent, shares: &Shares) {
     summary(w, "\"offered_resources\":", &shares.offered);
     reserved(w, &agent.total);
     summary(w, "\"unreserved_resources\":", &agent.total.unreserved());
-    truth(w, "\"active\":", agent.is_active());
-    truth(w, "\"deactivated\":", false);
+    truth(w, "\"active\":", agent.is_active() && !shares.deactivated);
+    truth(w, "\"deactivated\":", shares.deactivated);
     text(w, "\"version\":", &agent.version);
     let capabilities = CAPABILITIES.iter().map(|one| one.as_str_name());
     texts(w, "\"capabilities\":", capabilities);
+    message(w, "\"drain_info\":", shares.drain.as_ref());
+    if let Some(at) = agent.drain_started {
+        time(w, "\"estimated_drain_start_time_seconds\":", at);
+    }
 }
 
 /// One agent of `/state`.
@@ -92,21 +102,27 @@ pub(super) fn recovered(w: &mut Writer, info: &v1::AgentInfo) {
 }
 
 /// `/slaves`.
-pub(super) async fn answer(calls: OperatorCalls, request: Request) -> Result<Reply, Refusal> {
+pub(super) async fn answer(shared: Shared, request: Request) -> Result<Reply, Refusal> {
     let wanted = request.query.get("slave_id").map(str::to_owned);
-    let snapshot = calls.snapshot().await?;
-    Ok(Reply::large(snapshot, move |snapshot, parts| {
-        let is_wanted = |id: &str| wanted.as_deref().is_none_or(|wanted| wanted == id);
-        let agents = snapshot.agents.values().map(Arc::as_ref);
-        let agents = agents.filter(|agent| is_wanted(agent.id.as_str()));
-        let lost = snapshot.recovered_agents.iter();
-        let lost = lost.filter(|(id, _)| is_wanted(id.as_str()));
-        parts.text().open();
-        parts.text().key("\"slaves\":");
-        parts.list(agents.collect(), |w, agent| detailed(w, snapshot, agent));
-        parts.text().key("\"recovered_slaves\":");
-        parts.list(lost.map(|(_, info)| info.as_ref()).collect(), recovered);
-        parts.text().close();
-    })
-    .await)
+    let parameters = wanted.clone().unwrap_or_default();
+    let reply = Reply::of_state(
+        &shared,
+        &request,
+        "/slaves",
+        parameters,
+        move |parts, snapshot, _| {
+            let is_wanted = |id: &str| wanted.as_deref().is_none_or(|wanted| wanted == id);
+            let agents = snapshot.agents.values().map(Arc::as_ref);
+            let agents = agents.filter(|agent| is_wanted(agent.id.as_str()));
+            let lost = snapshot.recovered_agents.iter();
+            let lost = lost.filter(|(id, _)| is_wanted(id.as_str()));
+            parts.text().open();
+            parts.text().key("\"slaves\":");
+            parts.list(agents.collect(), |w, agent| detailed(w, snapshot, agent));
+            parts.text().key("\"recovered_slaves\":");
+            parts.list(lost.map(|(_, info)| info.as_ref()).collect(), recovered);
+            parts.text().close();
+        },
+    );
+    Ok(reply.await?)
 }

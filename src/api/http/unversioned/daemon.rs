@@ -9,14 +9,17 @@ use http::StatusCode;
 use super::fields::Fields;
 use super::help;
 use super::pieces::double;
+use super::pieces::optional;
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::request::Request;
 use super::routes::{ANY, Asked, GET, Routes};
-use super::state::{flags, version};
+use super::state::flags;
 use crate::api::error::ApiError;
 use crate::api::service::daemon::Daemon;
 use crate::base::parse_duration;
+use crate::proto::json::writer::Writer;
+use crate::proto::v1;
 use crate::telemetry::HostStats;
 
 /// Adds them; `core` gives what the daemon's loop has measured.
@@ -63,6 +66,19 @@ where
         .add_here("/help", ANY, move |request| async move {
             help::answer(process, &request.rest)
         })
+}
+
+/// The members of `/version`, by the alphabet.
+fn version(w: &mut Writer, info: &v1::VersionInfo) {
+    optional(w, "\"build_date\":", info.build_date.as_deref());
+    if let Some(at) = info.build_time {
+        double(w, "\"build_time\":", at);
+    }
+    optional(w, "\"build_user\":", info.build_user.as_deref());
+    optional(w, "\"git_branch\":", info.git_branch.as_deref());
+    optional(w, "\"git_sha\":", info.git_sha.as_deref());
+    optional(w, "\"git_tag\":", info.git_tag.as_deref());
+    optional(w, "\"version\":", Some(&info.version));
 }
 
 /// `/metrics/snapshot`: what the loop does not tell in time is left out.

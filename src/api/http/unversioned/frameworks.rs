@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::parts::Parts;
 use super::pieces::{double, labels, message, messages, optional, text, texts, time, truth};
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::request::Request;
 use super::resources::summary;
 use super::tasks::task;
-use crate::api::service::operator::OperatorCalls;
+use crate::api::http::parts::Parts;
+use crate::api::http::shared::Shared;
 use crate::base::AgentId;
 use crate::master::Snapshot;
 use crate::master::agent::Executor;
@@ -194,15 +194,21 @@ fn command(w: &mut Writer, command: &v1::CommandInfo) {
 }
 
 /// `/frameworks`.
-pub(super) async fn answer(calls: OperatorCalls, request: Request) -> Result<Reply, Refusal> {
+pub(super) async fn answer(shared: Shared, request: Request) -> Result<Reply, Refusal> {
     let wanted = request.query.get("framework_id").map(str::to_owned);
-    let snapshot = calls.snapshot().await?;
-    Ok(Reply::large(snapshot, move |snapshot, parts| {
-        parts.text().open();
-        lists(parts, snapshot, wanted.as_deref());
-        parts.text().key("\"unregistered_frameworks\":");
-        parts.text().raw("[]");
-        parts.text().close();
-    })
-    .await)
+    let parameters = wanted.clone().unwrap_or_default();
+    let reply = Reply::of_state(
+        &shared,
+        &request,
+        "/frameworks",
+        parameters,
+        move |parts, snapshot, _| {
+            parts.text().open();
+            lists(parts, snapshot, wanted.as_deref());
+            parts.text().key("\"unregistered_frameworks\":");
+            parts.text().raw("[]");
+            parts.text().close();
+        },
+    );
+    Ok(reply.await?)
 }

@@ -10,11 +10,12 @@ use super::reply::Reply;
 use super::request::Request;
 use super::routes::{ANY, Asked, GET, GET_POST, GET_POST_DELETE, GET_PUT, POST, Routes};
 use super::{agents, cluster, daemon, files, frameworks, operations, roles, state, summary, tasks};
+use crate::api::http::shared::Shared;
 use crate::api::service::daemon::Daemon;
-use crate::api::service::operator::OperatorCalls;
 
 /// All of them. What reads and writes the cluster is the leader's.
-pub(in crate::api::http) fn master(calls: &OperatorCalls) -> Router {
+pub(in crate::api::http) fn master(shared: &Shared) -> Router {
+    let calls = shared.calls();
     let leader = Asked::Leader(calls.leadership().clone());
     let metrics = {
         let calls = calls.clone();
@@ -25,12 +26,22 @@ pub(in crate::api::http) fn master(calls: &OperatorCalls) -> Router {
     };
     let routes = daemon::add(Routes::new("master"), calls.daemon(), metrics);
     files::add(routes, calls.files())
-        .add("/state", ANY, &leader, with(calls, state::answer))
-        .add("/state-summary", ANY, &leader, with(calls, summary::answer))
-        .add("/slaves", ANY, &leader, with(calls, agents::answer))
-        .add("/frameworks", ANY, &leader, with(calls, frameworks::answer))
-        .add("/tasks", ANY, &leader, with(calls, tasks::answer))
-        .add("/roles", ANY, &leader, with(calls, roles::answer))
+        .add("/state", ANY, &leader, with(shared, state::answer))
+        .add(
+            "/state-summary",
+            ANY,
+            &leader,
+            with(shared, summary::answer),
+        )
+        .add("/slaves", ANY, &leader, with(shared, agents::answer))
+        .add(
+            "/frameworks",
+            ANY,
+            &leader,
+            with(shared, frameworks::answer),
+        )
+        .add("/tasks", ANY, &leader, with(shared, tasks::answer))
+        .add("/roles", ANY, &leader, with(shared, roles::answer))
         .add("/weights", GET_PUT, &leader, with(calls, cluster::weights))
         .add(
             "/quota",

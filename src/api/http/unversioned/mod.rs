@@ -6,7 +6,6 @@
 //! | a request's query, form and path | [`request`], [`fields`] |
 //! | replies, `jsonp=`, gzip | [`reply`] |
 //! | what is not served | [`refusal`] |
-//! | large replies, written by several threads | [`parts`], [`gzip`] |
 //! | resources, tasks, frameworks, agents as JSON | [`resources`], [`tasks`], [`frameworks`], [`agents`] |
 //! | `/state`, `/state-summary`, `/roles` | [`state`], [`summary`], [`roles`] |
 //! | weights, quota, maintenance, `/teardown`, `/redirect` | [`cluster`] |
@@ -24,11 +23,9 @@ mod daemon;
 mod fields;
 mod files;
 mod frameworks;
-mod gzip;
 mod help;
 mod master;
 mod operations;
-mod parts;
 mod pieces;
 mod refusal;
 mod reply;

@@ -1,5 +1,6 @@
 //! A request to an unversioned endpoint: what its path, query and body say.
 
+use axum::body::HttpBody as _;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Method};
@@ -48,12 +49,15 @@ impl Request {
         let rest = uri.path().get(base..).unwrap_or_default();
         let rest = decode(rest.trim_matches('/'), false)?;
         let query = Fields::parse(uri.query().unwrap_or_default())?;
+        let too_large = || ApiError::TooLarge(format!("the body is longer than {CALL_MAX} bytes"));
+        if body.size_hint().lower() > CALL_MAX as u64 {
+            return Err(too_large().into());
+        }
         let body = axum::body::to_bytes(body, CALL_MAX).await;
         let body = body.map_err(|error| {
             let source = std::error::Error::source(&error);
             if source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
-                let message = format!("the body is longer than {CALL_MAX} bytes");
-                return ApiError::TooLarge(message);
+                return too_large();
             }
             ApiError::invalid(format!("the body could not be read: {error}"))
         })?;

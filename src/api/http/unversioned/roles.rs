@@ -7,7 +7,7 @@ use super::refusal::Refusal;
 use super::reply::Reply;
 use super::request::Request;
 use super::resources::quantities;
-use crate::api::service::operator::OperatorCalls;
+use crate::api::http::shared::Shared;
 use crate::base::FrameworkId;
 use crate::master::Snapshot;
 use crate::proto::json::writer::Writer;
@@ -93,19 +93,25 @@ fn role(w: &mut Writer, snapshot: &Snapshot, role: &Role, share: &Share<'_>) {
 }
 
 /// `/roles`.
-pub(super) async fn answer(calls: OperatorCalls, _: Request) -> Result<Reply, Refusal> {
-    let snapshot = calls.snapshot().await?;
-    Ok(Reply::large(snapshot, move |snapshot, parts| {
-        let w = parts.text();
-        w.open();
-        w.key("\"roles\":");
-        w.open_list();
-        for (name, share) in shares(snapshot) {
-            w.item();
-            role(w, snapshot, &name, &share);
-        }
-        w.close_list();
-        w.close();
-    })
-    .await)
+pub(super) async fn answer(shared: Shared, request: Request) -> Result<Reply, Refusal> {
+    let parameters = String::new();
+    let reply = Reply::of_state(
+        &shared,
+        &request,
+        "/roles",
+        parameters,
+        move |parts, snapshot, _| {
+            let w = parts.text();
+            w.open();
+            w.key("\"roles\":");
+            w.open_list();
+            for (name, share) in shares(snapshot) {
+                w.item();
+                role(w, snapshot, &name, &share);
+            }
+            w.close_list();
+            w.close();
+        },
+    );
+    Ok(reply.await?)
 }

@@ -8,8 +8,8 @@ use super::pieces::{double, message, optional, text, texts, time};
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::request::Request;
+use crate::api::http::shared::Shared;
 use crate::api::service::daemon::Daemon;
-use crate::api::service::operator::OperatorCalls;
 use crate::master::Snapshot;
 use crate::proto::json::writer::Writer;
 use crate::proto::v1;
@@ -83,24 +83,29 @@ fn head(w: &mut Writer, snapshot: &Snapshot, daemon: &Daemon) {
 }
 
 /// `/state`.
-pub(super) async fn answer(calls: OperatorCalls, _: Request) -> Result<Reply, Refusal> {
-    let snapshot = calls.snapshot().await?;
-    let daemon = calls.daemon().clone();
-    Ok(Reply::large(snapshot, move |snapshot, parts| {
-        parts.text().open();
-        head(parts.text(), snapshot, &daemon);
-        parts.text().key("\"slaves\":");
-        let all = snapshot.agents.values().map(Arc::as_ref);
-        parts.list(all.collect(), |w, agent| agents::agent(w, snapshot, agent));
-        parts.text().key("\"recovered_slaves\":");
-        let lost = snapshot.recovered_agents.values().map(Arc::as_ref);
-        parts.list(lost.collect(), agents::recovered);
-        frameworks::lists(parts, snapshot, None);
-        for key in ["\"orphan_tasks\":", "\"unregistered_frameworks\":"] {
-            parts.text().key(key);
-            parts.text().raw("[]");
-        }
-        parts.text().close();
-    })
-    .await)
+pub(super) async fn answer(shared: Shared, request: Request) -> Result<Reply, Refusal> {
+    let parameters = String::new();
+    let reply = Reply::of_state(
+        &shared,
+        &request,
+        "/state",
+        parameters,
+        move |parts, snapshot, calls| {
+            parts.text().open();
+            head(parts.text(), snapshot, calls.daemon());
+            parts.text().key("\"slaves\":");
+            let all = snapshot.agents.values().map(Arc::as_ref);
+            parts.list(all.collect(), |w, agent| agents::agent(w, snapshot, agent));
+            parts.text().key("\"recovered_slaves\":");
+            let lost = snapshot.recovered_agents.values().map(Arc::as_ref);
+            parts.list(lost.collect(), agents::recovered);
+            frameworks::lists(parts, snapshot, None);
+            for key in ["\"orphan_tasks\":", "\"unregistered_frameworks\":"] {
+                parts.text().key(key);
+                parts.text().raw("[]");
+            }
+            parts.text().close();
+        },
+    );
+    Ok(reply.await?)
 }

@@ -11,7 +11,7 @@ use super::reply::Reply;
 use super::request::Request;
 use super::state::flag;
 use super::tasks::StateCounts;
-use crate::api::service::operator::OperatorCalls;
+use crate::api::http::shared::Shared;
 use crate::base::{AgentId, FrameworkId};
 use crate::master::Snapshot;
 use crate::master::framework::Framework;
@@ -69,39 +69,44 @@ impl<'a> Counts<'a> {
 }
 
 /// `/state-summary`.
-pub(super) async fn answer(calls: OperatorCalls, _: Request) -> Result<Reply, Refusal> {
-    let snapshot = calls.snapshot().await?;
-    let cluster = flag(calls.daemon(), "cluster").map(str::to_owned);
-    Ok(Reply::large(snapshot, move |snapshot, parts| {
-        let counts = Arc::new(Counts::of(snapshot));
-        let w = parts.text();
-        w.open();
-        text(w, "\"hostname\":", snapshot.master.hostname());
-        optional(w, "\"cluster\":", cluster.as_deref());
-        w.key("\"slaves\":");
-        let shared = Arc::clone(&counts);
-        let all = snapshot.agents.values().map(Arc::as_ref);
-        parts.list(all.collect(), move |w, agent| {
+pub(super) async fn answer(shared: Shared, request: Request) -> Result<Reply, Refusal> {
+    let parameters = String::new();
+    let reply = Reply::of_state(
+        &shared,
+        &request,
+        "/state-summary",
+        parameters,
+        move |parts, snapshot, calls| {
+            let counts = Arc::new(Counts::of(snapshot));
+            let w = parts.text();
             w.open();
-            agents::members(w, agent, &agents::Shares::of(snapshot, agent));
-            let none = Default::default();
-            let (states, met) = shared.agents.get(&agent.id).unwrap_or(&none);
-            states.write(w);
-            texts(w, "\"framework_ids\":", met.iter().map(|id| id.as_str()));
-            w.close();
-        });
-        parts.text().key("\"frameworks\":");
-        let all = snapshot.frameworks.values().map(Arc::as_ref);
-        parts.list(all.collect(), move |w, framework| {
-            w.open();
-            frameworks::members(w, framework, &frameworks::Shares::of(snapshot, framework));
-            let none = Default::default();
-            let (states, met) = counts.frameworks.get(&framework.id).unwrap_or(&none);
-            states.write(w);
-            texts(w, "\"slave_ids\":", met.iter().map(|id| id.as_str()));
-            w.close();
-        });
-        parts.text().close();
-    })
-    .await)
+            text(w, "\"hostname\":", snapshot.master.hostname());
+            optional(w, "\"cluster\":", flag(calls.daemon(), "cluster"));
+            w.key("\"slaves\":");
+            let shared = Arc::clone(&counts);
+            let all = snapshot.agents.values().map(Arc::as_ref);
+            parts.list(all.collect(), move |w, agent| {
+                w.open();
+                agents::members(w, agent, &agents::Shares::of(snapshot, agent));
+                let none = Default::default();
+                let (states, met) = shared.agents.get(&agent.id).unwrap_or(&none);
+                states.write(w);
+                texts(w, "\"framework_ids\":", met.iter().map(|id| id.as_str()));
+                w.close();
+            });
+            parts.text().key("\"frameworks\":");
+            let all = snapshot.frameworks.values().map(Arc::as_ref);
+            parts.list(all.collect(), move |w, framework| {
+                w.open();
+                frameworks::members(w, framework, &frameworks::Shares::of(snapshot, framework));
+                let none = Default::default();
+                let (states, met) = counts.frameworks.get(&framework.id).unwrap_or(&none);
+                states.write(w);
+                texts(w, "\"slave_ids\":", met.iter().map(|id| id.as_str()));
+                w.close();
+            });
+            parts.text().close();
+        },
+    );
+    Ok(reply.await?)
 }

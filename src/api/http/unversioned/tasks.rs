@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::pieces::{self, double, labels, message, messages, optional, text, truth};
+use super::pieces::{self, double, labels, message, optional, text, truth};
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::request::Request;
 use super::resources::summary;
-use crate::api::service::operator::OperatorCalls;
+use crate::api::http::shared::Shared;
 use crate::master::Snapshot;
 use crate::master::task::Task;
 use crate::proto::json::writer::Writer;
@@ -64,17 +64,22 @@ pub(super) fn status(w: &mut Writer, status: &v1::TaskStatus) {
     labels(w, status.labels.as_ref());
     if let Some(container) = &status.container_status {
         w.key("\"container_status\":");
-        w.open();
-        message(w, "\"container_id\":", container.container_id.as_ref());
-        if !container.network_infos.is_empty() {
-            messages(w, "\"network_infos\":", &container.network_infos);
-        }
-        message(w, "\"cgroup_info\":", container.cgroup_info.as_ref());
-        w.close();
+        container_status(w, container);
     }
     if let Some(healthy) = status.healthy {
         truth(w, "\"healthy\":", healthy);
     }
+    w.close();
+}
+
+/// What Mesos shows of a container here: not its processes.
+fn container_status(w: &mut Writer, status: &v1::ContainerStatus) {
+    w.open();
+    message(w, "\"container_id\":", status.container_id.as_ref());
+    if !status.network_infos.is_empty() {
+        pieces::messages(w, "\"network_infos\":", &status.network_infos);
+    }
+    message(w, "\"cgroup_info\":", status.cgroup_info.as_ref());
     w.close();
 }
 
@@ -134,16 +139,22 @@ impl Page {
 }
 
 /// `/tasks`.
-pub(super) async fn answer(calls: OperatorCalls, request: Request) -> Result<Reply, Refusal> {
+pub(super) async fn answer(shared: Shared, request: Request) -> Result<Reply, Refusal> {
     let page = Page::of(&request);
-    let snapshot = calls.snapshot().await?;
-    Ok(Reply::large(snapshot, move |snapshot, parts| {
-        parts.text().open();
-        parts.text().key("\"tasks\":");
-        parts.list(page.select(snapshot), task);
-        parts.text().close();
-    })
-    .await)
+    let parameters = format!("{page:?}");
+    let reply = Reply::of_state(
+        &shared,
+        &request,
+        "/tasks",
+        parameters,
+        move |parts, snapshot, _| {
+            parts.text().open();
+            parts.text().key("\"tasks\":");
+            parts.list(page.select(snapshot), task);
+            parts.text().close();
+        },
+    );
+    Ok(reply.await?)
 }
 
 /// Counts of a framework's or an agent's tasks by state, as `/state-summary` shows them.

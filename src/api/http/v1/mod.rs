@@ -6,12 +6,14 @@
 //! | `POST /api/v1/scheduler` | [`scheduler`] |
 //! | `POST /api/v1/executor` | [`executor`] |
 //! | `POST /api/v1` of master and agent | [`operator`] |
+//! | reads of the whole cluster | [`large`] |
 //! | content types and what is accepted | [`media`] |
 //! | bodies to messages | [`request`] |
 //! | messages to bodies, streams of records | [`reply`] |
 //! | what failed requests get | [`refusal`] |
 
 mod executor;
+mod large;
 mod media;
 mod operator;
 mod refusal;
@@ -28,22 +30,23 @@ use axum::routing::any;
 pub(super) use media::accepts_gzip;
 use refusal::Refusal;
 
+use crate::api::http::shared::Shared;
 use crate::api::service::agent::AgentCalls;
 use crate::api::service::executor::ExecutorCalls;
 use crate::api::service::leadership::Leadership;
-use crate::api::service::operator::OperatorCalls;
 use crate::api::service::scheduler::SchedulerCalls;
 
 /// The APIs of a master.
-pub(super) fn master(schedulers: SchedulerCalls, operators: OperatorCalls) -> Router {
+pub(super) fn master(schedulers: SchedulerCalls, shared: &Shared) -> Router {
+    let (shared, operators) = (shared.clone(), shared.calls().clone());
     let leads = operators.leadership().clone();
     let scheduler = move |request| {
         let calls = schedulers.clone();
         async move { scheduler::answer(&calls, request).await }
     };
     let operator = move |request| {
-        let calls = operators.clone();
-        async move { operator::answer_master(&calls, request).await }
+        let shared = shared.clone();
+        async move { operator::answer_master(&shared, request).await }
     };
     let routes = add(
         Router::new(),

@@ -6,21 +6,20 @@ use http::{HeaderMap, StatusCode};
 use prost::Message;
 use tokio_stream::StreamExt;
 
-use super::media::Media;
+use super::large::Large;
+use super::media::{Media, accepts_gzip};
 use super::refusal::Refusal;
 use super::{reply, request};
 use crate::api::error::ApiError;
+use crate::api::http::shared::{Key, Shared};
 use crate::api::service::agent::AgentCalls;
 use crate::api::service::operations::is_accepted_only;
-use crate::api::service::operator::OperatorCalls;
 use crate::proto::json::Json;
 use crate::proto::v1::{agent, master};
 
 /// Answers one call to a master, or opens the stream of its events.
-pub(super) async fn answer_master(
-    calls: &OperatorCalls,
-    request: Request,
-) -> Result<Response, Refusal> {
+pub(super) async fn answer_master(shared: &Shared, request: Request) -> Result<Response, Refusal> {
+    let calls = shared.calls();
     let (headers, mut call) = request::message::<master::Call>(request).await?;
     call.r#type = request::known::<master::call::Type>(call.r#type);
     if call.r#type.is_none() {
@@ -35,6 +34,15 @@ pub(super) async fn answer_master(
             Some(reply::record(media, event.as_ref()))
         });
         return Ok(reply::stream(media, records));
+    }
+    if let Some(large) = Large::of(call.r#type()) {
+        let key = Key {
+            name: media.name(),
+            parameters: call.r#type().as_str_name().to_owned(),
+            gzip: accepts_gzip(&headers),
+        };
+        let reply = shared.reply(key, move |snapshot, _| large.encode(media, snapshot));
+        return Ok(reply::shared(media, reply.await?));
     }
     let accepted_only = is_accepted_only(call.r#type());
     let ends_framework = call.r#type() == master::call::Type::Teardown;

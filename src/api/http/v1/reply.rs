@@ -1,23 +1,22 @@
 //! Replies: whole messages, and streams of records in which each record is one HTTP chunk.
 
 use std::convert::Infallible;
-use std::io::Write as _;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use futures_util::Stream;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use prost::Message;
 
 use super::media::{Media, accepts_gzip};
+use crate::api::http::gzip;
+use crate::api::http::parts::Segments;
+use crate::api::http::shared::{Encoded, GZIP_MIN, Outgoing};
+use crate::api::service::aside;
 use crate::proto::json::Json;
-
-/// Replies from this size on are compressed for clients that can unpack them, as in Mesos.
-const GZIP_MIN: usize = 1024;
 
 /// A reply without content.
 pub(super) fn empty(status: StatusCode) -> Response {
@@ -31,31 +30,26 @@ where
     M: Message + Json + 'static,
 {
     let gzip = accepts_gzip(headers);
-    let encoding = tokio::task::spawn_blocking(move || {
-        let plain = media.encode(&message);
+    let encoded = aside(move || {
+        let plain = Segments::from(media.encode(&message));
         if gzip && plain.len() >= GZIP_MIN {
-            return (compressed(&plain), true);
+            return Encoded::packed(Segments::from_iter(gzip::compress(plain.pieces())));
         }
-        (plain, false)
+        Encoded::alone(plain)
     });
-    let encoded = encoding.await;
-    let (body, gzip) =
-        encoded.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-    let mut response = body.into_response();
+    shared(media, encoded.await)
+}
+
+/// A whole message that others get too.
+pub(super) fn shared(media: Media, reply: Arc<Encoded>) -> Response {
+    let gzip = reply.gzip;
+    let mut response = Body::new(Outgoing::new(reply)).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, media.header());
     if gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
-}
-
-fn compressed(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::fast());
-    encoder
-        .write_all(plain)
-        .and_then(|()| encoder.finish())
-        .expect("writing to memory does not fail")
 }
 
 /// A stream of records, never compressed.

@@ -1,5 +1,6 @@
 //! From a request to its message.
 
+use axum::body::HttpBody as _;
 use axum::extract::Request;
 use http::request::Parts;
 use http::{HeaderMap, Method};
@@ -28,15 +29,19 @@ where
         return Err(Refusal::Method(method));
     }
     let media = Media::of_body(&headers)?;
+    let too_large = || {
+        let message = format!("the body is longer than {CALL_MAX} bytes");
+        Refusal::Call(ApiError::TooLarge(message))
+    };
+    if body.size_hint().lower() > CALL_MAX as u64 {
+        return Err(too_large());
+    }
     let body = axum::body::to_bytes(body, CALL_MAX)
         .await
         .map_err(|error| {
             let source = std::error::Error::source(&error);
-            let too_large =
-                source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-            if too_large {
-                let message = format!("the body is longer than {CALL_MAX} bytes");
-                return Refusal::Call(ApiError::TooLarge(message));
+            if source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
+                return too_large();
             }
             Refusal::bad(format!("the body could not be read: {error}"))
         })?;

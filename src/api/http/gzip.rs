@@ -1,4 +1,4 @@
-//! One gzip stream from many pieces, compressed by several threads.
+//! Shell: one gzip stream from many pieces, compressed by several threads.
 //!
 //! Each piece becomes a run of deflate blocks that refers to nothing before it and ends on a byte
 //! boundary (RFC 1951, a sync flush), so that the runs of all pieces make up one stream.

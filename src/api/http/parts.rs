@@ -1,13 +1,9 @@
-//! A large JSON text in parts that several threads write at once.
+//! Shell: a large JSON text in parts that several threads write at once.
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, SizeHint};
 
 use crate::proto::json::writer::Writer;
 
@@ -41,9 +37,18 @@ impl<'a> Parts<'a> {
         items: Vec<&'a T>,
         write: impl Fn(&mut Writer, &'a T) + Clone + Send + Sync + 'a,
     ) {
+        self.values(items, move |w, item| write(w, *item));
+    }
+
+    /// A list of plain values, as the value that comes next.
+    pub(super) fn values<T: Clone + Send + Sync + 'a>(
+        &mut self,
+        items: Vec<T>,
+        write: impl Fn(&mut Writer, &T) + Clone + Send + Sync + 'a,
+    ) {
         self.text.open_list();
         if items.len() <= BLOCK / 16 {
-            for item in items {
+            for item in &items {
                 self.text.item();
                 write(&mut self.text, item);
             }
@@ -118,10 +123,9 @@ pub(super) fn by_threads<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync
     all.into_iter().map(|(_, result)| result).collect()
 }
 
-/// A body of several pieces whose length is known. Clones share the bytes.
-#[derive(Clone, Debug, Default)]
-pub(in crate::api::http) struct Segments {
-    /// The pieces, last first.
+/// A text in several pieces.
+#[derive(Debug, Default)]
+pub(super) struct Segments {
     pieces: Vec<Bytes>,
     length: usize,
 }
@@ -133,24 +137,21 @@ impl Segments {
     }
 
     /// The pieces in order.
-    pub(super) fn into_inner(mut self) -> Vec<Bytes> {
-        self.pieces.reverse();
-        self.pieces
+    pub(super) fn pieces(&self) -> &[Bytes] {
+        &self.pieces
     }
 
-    /// Puts a text before and one behind.
-    pub(super) fn wrap(&mut self, before: String, behind: String) {
-        self.length += before.len() + behind.len();
-        self.pieces.push(before.into());
-        self.pieces.insert(0, behind.into());
+    /// More pieces behind these.
+    pub(super) fn append(&mut self, more: Self) {
+        self.length += more.length;
+        self.pieces.extend(more.pieces);
     }
 }
 
 impl FromIterator<Bytes> for Segments {
     fn from_iter<I: IntoIterator<Item = Bytes>>(pieces: I) -> Self {
         let pieces = pieces.into_iter().filter(|piece| !piece.is_empty());
-        let mut pieces: Vec<Bytes> = pieces.collect();
-        pieces.reverse();
+        let pieces: Vec<Bytes> = pieces.collect();
         let length = pieces.iter().map(Bytes::len).sum();
         Self { pieces, length }
     }
@@ -159,29 +160,6 @@ impl FromIterator<Bytes> for Segments {
 impl From<Vec<u8>> for Segments {
     fn from(whole: Vec<u8>) -> Self {
         Self::from_iter([Bytes::from(whole)])
-    }
-}
-
-impl Body for Segments {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let this = self.get_mut();
-        let next = this.pieces.pop();
-        this.length -= next.as_ref().map_or(0, Bytes::len);
-        Poll::Ready(next.map(|piece| Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(u64::try_from(self.length).unwrap_or(u64::MAX))
     }
 }
 
@@ -203,7 +181,7 @@ mod tests {
             parts.text().close();
             let text = parts.finish();
             let length = text.len();
-            let text = text.into_inner().concat();
+            let text = text.pieces().concat();
             let wanted: Vec<String> = (0..count).map(|number| number.to_string()).collect();
             let wanted = format!("{{\"a\":[{}],\"b\":true}}", wanted.join(","));
             assert_eq!(String::from_utf8_lossy(&text), wanted);
