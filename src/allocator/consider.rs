@@ -9,13 +9,14 @@ use super::bundle::Bundle;
 use super::demand::Demand;
 use super::eligibility::{Question, Rejection, first_rejection};
 use super::framework::{Client, Framework};
+use super::ledger::{Cut, Ledger, Right};
 use super::report::PassReport;
 use super::returns::Evidence;
 use super::role_tree::RoleTree;
 use super::slots::Slots;
-use super::sorter::{Amounts, Content, Kinds, Leaves};
+use super::sorter::{Amounts, Content, Kinds, Leaves, Walk};
 use super::stage::StagePolicy;
-use super::view::{View, Views, is_plain};
+use super::view::{QuotaRule, View, Views, is_plain};
 
 /// How many refusals in a row are looked at one by one before the bits of all clients are used.
 const REFUSALS_MAX: usize = 32;
@@ -24,6 +25,12 @@ const REFUSALS_MAX: usize = 32;
 #[derive(Debug)]
 pub(super) struct Surroundings<'a> {
     pub(super) roles: &'a RoleTree,
+    /// While any role has quota.
+    pub(super) ledger: Option<&'a Ledger>,
+    /// The number of the agent.
+    pub(super) slot: u32,
+    /// What quota has cut off on this visit.
+    pub(super) cuts: &'a mut Vec<Cut>,
     pub(super) clients: &'a Slots<Client>,
     pub(super) frameworks: &'a Slots<Framework>,
     /// All clients that take part in passes.
@@ -73,8 +80,8 @@ pub(super) struct Grant {
 
 impl<'a> Cursor<'a> {
     /// Before the first client.
-    pub(super) fn first(roles: &'a RoleTree) -> Self {
-        let mut leaves = roles.tree().leaves();
+    pub(super) fn first(roles: &'a RoleTree, walk: Walk) -> Self {
+        let mut leaves = roles.tree().leaves(walk);
         Self {
             leaf: leaves.next(),
             leaves,
@@ -93,19 +100,23 @@ impl<'a> Cursor<'a> {
         policy: StagePolicy,
         around: &mut Surroundings<'_>,
     ) -> Option<Grant> {
-        let mut views = Views::of(agent);
+        let rule = around.ledger.map(|ledger| QuotaRule {
+            ledger,
+            roles: around.roles,
+            right: policy.right(),
+        });
+        let mut views = Views::of(agent, rule);
         if is_plain(agent) && nobody_is_eligible(agent, &mut views, around) {
             return None;
         }
         self.regard = Regard::of(policy, &mut views, around);
-        let (client, role) = self.next_client(&mut views, around)?;
+        let (client, role) = self.next_client(policy, &mut views, around)?;
         let capabilities = around.clients[client].capabilities;
         let role = (role, around.roles.role(role));
         let view = views.get(role, capabilities, around.kinds);
-        let portion = policy.portion(view);
         Some(Grant {
             client,
-            part: (!view.is_whole).then(|| portion.clone()),
+            part: (!view.is_whole).then(|| view.resources.clone()),
         })
     }
 
@@ -113,6 +124,7 @@ impl<'a> Cursor<'a> {
     /// then a probe before them, then the others.
     fn next_client(
         &mut self,
+        policy: StagePolicy,
         views: &mut Views<'_>,
         around: &mut Surroundings<'_>,
     ) -> Option<(u32, u32)> {
@@ -122,6 +134,10 @@ impl<'a> Cursor<'a> {
             return Some((client, role));
         }
         while let Some((leaf, role)) = self.leaf {
+            if policy.right() == Right::Owed && !can_be_paid(role, around) {
+                (self.leaf, self.at) = (self.leaves.next(), 0);
+                continue;
+            }
             if let Some(client) = self.next_in_leaf(leaf, role, views, around) {
                 let found = (client, role);
                 return Some(self.probe_before(found, views, around).unwrap_or(found));
@@ -241,7 +257,7 @@ impl<'a> Cursor<'a> {
         let behind = tree.in_order(leaf).len() - self.at;
         around
             .report
-            .reject(Rejection::FILTERED, behind - rest.len());
+            .reject(&Rejection::FILTERED, behind - rest.len());
         let standing = |client: &u32| tree.standing(around.clients[*client].node);
         rest.sort_unstable_by(|a, b| standing(a).compare(standing(b)));
         let found = rest.into_iter().find(|client| {
@@ -262,7 +278,7 @@ impl Regard {
         if !policy.regards_demand() || !around.demand.has_evidence(agent.kind) {
             return Self::Nothing;
         }
-        if !is_plain(agent) {
+        if !views.is_uniform() {
             return Self::Each;
         }
         let (view, active) = (views.whole(), around.active);
@@ -277,6 +293,12 @@ impl Regard {
     }
 }
 
+/// True when an agent has some of what a role is owed.
+fn can_be_paid(role: u32, around: &Surroundings<'_>) -> bool {
+    let account = around.ledger.zip(around.roles.account(role));
+    account.is_some_and(|(ledger, account)| ledger.can_be_paid(account, around.slot))
+}
+
 /// Why a client is not offered what it sees of an agent; nothing when it is. Counts the reason.
 fn consider(
     number: u32,
@@ -288,6 +310,7 @@ fn consider(
     let client = &around.clients[number];
     let capabilities = client.capabilities;
     let view = views.get((role, around.roles.role(role)), capabilities, around.kinds);
+    around.cuts.extend(view.cut);
     // Not looked up until when: the reason is counted only.
     let rejection = if agent.filters.is_blocked(&view.blocking, number) {
         Some(Rejection::FILTERED)
@@ -299,9 +322,10 @@ fn consider(
             agent,
             view,
             min_allocatable: around.min_allocatable,
+            quota: None,
         })
     };
-    if let Some(rejection) = rejection {
+    if let Some(rejection) = &rejection {
         around.report.reject(rejection, 1);
     }
     rejection
@@ -317,7 +341,7 @@ fn nobody_is_eligible(agent: &Agent, views: &mut Views<'_>, around: &mut Surroun
     } else {
         return false;
     };
-    around.report.reject(reason, around.active.len());
+    around.report.reject(&reason, around.active.len());
     true
 }
 

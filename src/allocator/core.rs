@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::attributes::Attributes;
 use crate::base::{AgentId, FrameworkId, Rng};
+use crate::quota::Quota;
 use crate::resources::{Quantities, ResourceName, Resources, Scalar};
+use crate::roles::Role;
 
 use super::agent::{Agent, AgentSpec};
 use super::bits::BitSet;
@@ -15,6 +17,7 @@ use super::cycle::Pass;
 use super::demand::{AllocationOrder, Demand};
 use super::filters::Expiries;
 use super::framework::{Capabilities, Client, Framework};
+use super::ledger::Ledger;
 use super::metrics::AllocatorMetrics;
 use super::report::PassReport;
 use super::role_tree::RoleTree;
@@ -84,6 +87,10 @@ pub struct Allocator {
     pub(super) filters: usize,
     pub(super) candidates: Candidates,
     pub(super) demand: Demand,
+    /// Those that are not the default.
+    pub(super) quotas: BTreeMap<Role, Quota>,
+    /// While any role has quota.
+    pub(super) ledger: Option<Ledger>,
     /// The pass that is between two slices.
     pub(super) pass: Option<Pass>,
     pub(super) metrics: AllocatorMetrics,
@@ -112,6 +119,8 @@ impl Allocator {
             expiries: Expiries::default(),
             filters: 0,
             candidates: Candidates::default(),
+            quotas: BTreeMap::new(),
+            ledger: None,
             pass: None,
             metrics: AllocatorMetrics::default(),
             last_report: PassReport::default(),
@@ -171,6 +180,7 @@ impl Allocator {
         self.roles.tree_mut().shrink(&agent.total_amounts);
         for (client, held) in std::mem::take(&mut agent.holders) {
             let amounts = self.kinds.amounts(&held);
+            self.consume_less(client, &held);
             self.release(client, slot, &amounts, true);
         }
     }
@@ -197,6 +207,7 @@ impl Allocator {
             .join_kind(&agent.attributes, region, agent.required);
         self.demand
             .leave_kind(std::mem::replace(&mut agent.kind, kind));
+        self.count_reserved(slot, false);
         if changed {
             self.clear_agent_filters(slot);
         }
@@ -212,6 +223,7 @@ impl Allocator {
     pub(super) fn agent_changed(&mut self, slot: u32) {
         let offerable = self.agents[slot].is_offerable();
         self.candidates.agent_changed(slot, offerable);
+        self.count_free(slot, false);
     }
 
     /// Removes an agent with everything that frameworks had on it.
@@ -222,6 +234,8 @@ impl Allocator {
         self.candidates.agent_changed(slot, false);
         self.clear_agent_filters(slot);
         self.empty_agent(slot);
+        self.count_reserved(slot, true);
+        self.count_free(slot, true);
         let agent = self.agents.remove(slot);
         self.demand.leave_kind(agent.kind);
     }
@@ -311,6 +325,7 @@ impl Allocator {
         assert_eq!(self.agent_slots.len(), self.agents.len());
         assert!(*self.roles.tree().totals() == totals, "cluster total");
         self.roles.check_invariants();
+        self.check_ledger();
         self.check_frameworks();
         for (number, client) in self.clients.iter() {
             let mut held = Amounts::default();

@@ -7,11 +7,14 @@ use crate::base::{AgentId, FrameworkId, Instant};
 use crate::resources::Resources;
 use crate::roles::Role;
 
+use super::agent::Agent;
 use super::consider::{Cursor, Surroundings};
 use super::core::Allocator;
+use super::eligibility::Rejection;
 use super::report::PassReport;
-use super::sorter::Amounts;
+use super::sorter::{Amounts, Walk};
 use super::stage::{STAGES, StagePolicy};
+use super::view::is_plain;
 
 /// Resources of one agent that a framework is to be offered under one role.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,17 +66,25 @@ impl Allocator {
         let first = allocations.len();
         let slice = self.config.slice_agents.max(1);
         let end = pass.agents.len().min(pass.next.saturating_add(slice));
-        pass.report.agents += end - pass.next;
-        allocations.reserve(end - pass.next);
-        for at in pass.next..end {
-            let policy = STAGES[pass.stage];
-            self.visit(pass.agents[at], policy, &mut pass.report, allocations);
+        let policy = STAGES[pass.stage];
+        if pass.stage + 1 == STAGES.len() {
+            pass.report.agents += end - pass.next;
+        }
+        if self.is_idle(policy) {
+            self.count_idle(policy, end - pass.next, &mut pass.report);
+        } else {
+            allocations.reserve(end - pass.next);
+            for at in pass.next..end {
+                self.visit(pass.agents[at], policy, &mut pass.report, allocations);
+            }
         }
         pass.next = end;
         pass.report.allocations += allocations.len() - first;
         if pass.next == pass.agents.len() {
             (pass.stage, pass.next) = (pass.stage + 1, 0);
-            self.rng.shuffle(&mut pass.agents);
+            if pass.stage < STAGES.len() {
+                self.rng.shuffle(&mut pass.agents);
+            }
         }
         if pass.stage < STAGES.len() {
             self.pass = Some(pass);
@@ -121,19 +132,58 @@ impl Allocator {
         if !self.candidates.is_dirty() {
             return None;
         }
+        let first = match &self.ledger {
+            // Nobody is guaranteed anything.
+            None => STAGES.len() - 1,
+            Some(_) => 0,
+        };
         let agents = self.candidates.take(&mut self.rng);
         for slot in &agents {
             // What is shared can be offered again in every pass.
             if let Some(agent) = self.agents.get_mut(*slot).filter(|agent| agent.shares) {
                 agent.settle(&mut self.kinds);
+                self.count_free(*slot, false);
             }
         }
         Some(Pass {
-            stage: 0,
+            stage: first,
             agents,
             next: 0,
             report: PassReport::starting(now),
         })
+    }
+
+    /// True when a stage has nothing to give to anybody on any agent.
+    fn is_idle(&self, policy: StagePolicy) -> bool {
+        let Some(ledger) = &self.ledger else {
+            return false;
+        };
+        let tree = self.roles.tree();
+        match policy {
+            StagePolicy::Guarantees => tree.tops(Walk::Owed).is_empty(),
+            StagePolicy::FairShare => {
+                let common = self.own_minimums == 0 && !ledger.has_uneven();
+                common && tree.tops(Walk::Open).is_empty()
+            }
+        }
+    }
+
+    /// Counts agents that nobody was asked about.
+    fn count_idle(&self, policy: StagePolicy, agents: usize, report: &mut PassReport) {
+        if policy == StagePolicy::FairShare {
+            report.reject(&Rejection::QuotaLimit(None), agents * self.active.len());
+        }
+    }
+
+    /// Which roles a visit goes through.
+    fn walk(&self, agent: &Agent, policy: StagePolicy) -> Walk {
+        match policy {
+            StagePolicy::Guarantees => Walk::Owed,
+            // Without them, a role that is closed can still have what is reserved to it, and a
+            // framework less than the common minimum.
+            StagePolicy::FairShare if self.own_minimums == 0 && is_plain(agent) => Walk::Open,
+            StagePolicy::FairShare => Walk::All,
+        }
     }
 
     /// Hands out what one agent has available.
@@ -145,26 +195,34 @@ impl Allocator {
         allocations: &mut Vec<Allocation>,
     ) {
         // It may have been removed since the pass began.
-        let Some(agent) = self.agents.get_mut(slot) else {
+        let Some(agent) = self.agents.get(slot) else {
             return;
         };
         if !agent.is_offerable() {
             return;
         }
+        let mut cursor = Cursor::first(&self.roles, self.walk(agent, policy));
         let mut granted: Vec<(u32, Amounts)> = Vec::new();
-        let mut cursor = Cursor::first(&self.roles);
-        let mut around = Surroundings {
-            roles: &self.roles,
-            clients: &self.clients,
-            frameworks: &self.frameworks,
-            active: &self.active,
-            min_allocatable: &self.min_allocatable,
-            one_minimum: self.own_minimums == 0,
-            kinds: &mut self.kinds,
-            demand: &mut self.demand,
-            report,
-        };
-        while let Some(grant) = cursor.next_grant(agent, policy, &mut around) {
+        let mut cuts = Vec::new();
+        let agent = &mut self.agents[slot];
+        loop {
+            let mut around = Surroundings {
+                roles: &self.roles,
+                ledger: self.ledger.as_ref(),
+                slot,
+                cuts: &mut cuts,
+                clients: &self.clients,
+                frameworks: &self.frameworks,
+                active: &self.active,
+                min_allocatable: &self.min_allocatable,
+                one_minimum: self.own_minimums == 0,
+                kinds: &mut self.kinds,
+                demand: &mut self.demand,
+                report,
+            };
+            let Some(grant) = cursor.next_grant(agent, policy, &mut around) else {
+                break;
+            };
             let client = &self.clients[grant.client];
             let given = grant.part.as_ref().unwrap_or(&agent.available);
             allocations.push(Allocation {
@@ -173,9 +231,14 @@ impl Allocator {
                 agent: agent.id.clone(),
                 resources: given.allocate(&client.role),
             });
+            if let Some(ledger) = &mut self.ledger {
+                let account = self.roles.account_of(&client.role);
+                let account = account.expect("roles with frameworks have accounts");
+                ledger.grant(account, slot, &self.kinds.quota_amounts(given));
+            }
             let amounts = match grant.part {
-                Some(part) => agent.grant(grant.client, part, around.kinds),
-                None => agent.grant_all(grant.client, around.kinds),
+                Some(part) => agent.grant(grant.client, part, &mut self.kinds),
+                None => agent.grant_all(grant.client, &mut self.kinds),
             };
             granted.push((grant.client, amounts));
             if agent.available.is_empty() {
@@ -183,10 +246,16 @@ impl Allocator {
             }
         }
         self.candidates.agent_visited(slot, agent.is_offerable());
-        for (number, amounts) in granted {
-            let client = &mut self.clients[number];
+        for (number, amounts) in &granted {
+            let client = &mut self.clients[*number];
             client.holds_on.insert(slot);
-            self.roles.tree_mut().grant(client.node, &amounts);
+            self.roles.tree_mut().grant(client.node, amounts);
+        }
+        if let Some(ledger) = &mut self.ledger {
+            cuts.iter().for_each(|cut| ledger.note(*cut));
+            if !granted.is_empty() {
+                self.count_free(slot, false);
+            }
         }
     }
 }

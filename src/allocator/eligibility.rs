@@ -4,15 +4,17 @@
 use std::fmt;
 
 use crate::base::{Instant, format_duration};
-use crate::resources::Resource;
+use crate::resources::{Resource, ResourceName, Scalar};
+use crate::roles::Role;
 
 use super::agent::Agent;
 use super::framework::{Capability, Client, Framework};
-use super::sorter::Amounts;
+use super::ledger::{Cut, Ledger};
+use super::sorter::{Amounts, Kinds, scalar};
 use super::view::View;
 
 /// Why a framework was not offered an agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rejection {
     /// The framework is disconnected or not subscribed.
     FrameworkInactive,
@@ -40,24 +42,54 @@ pub enum Rejection {
         /// When it is due to be asked again.
         until: Instant,
     },
+    /// The role, or one above it, may have no more. Passes only count this, without details.
+    QuotaLimit(Option<Box<LimitReached>>),
+    /// What is left is held back for roles whose guarantee is not met. Passes only count this.
+    HeadroomHeld(Option<Box<HeldBack>>),
+}
+
+/// A limit that leaves too little for an offer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LimitReached {
+    /// The role that has the limit.
+    pub role: Role,
+    /// The resource that is limited.
+    pub name: ResourceName,
+    /// The limit.
+    pub limit: Scalar,
+    /// What the role consumes of it: what is reserved, and what is offered or allocated besides.
+    pub consumed: Scalar,
+}
+
+/// What is held back for guarantees.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HeldBack {
+    /// The resource that is held back.
+    pub name: ResourceName,
+    /// How much of it is free on all agents.
+    pub free: Scalar,
+    /// How much of it is still to be had by the roles.
+    pub owed: Scalar,
+    /// The top-level roles whose guarantee is not met.
+    pub roles: Vec<Role>,
 }
 
 impl Rejection {
     /// How many kinds of reasons there are.
-    pub const KINDS: usize = 9;
+    pub const KINDS: usize = 11;
 
     /// A filter whose end does not matter: for counting.
     pub(super) const FILTERED: Self = Self::Filtered { until: Instant(0) };
 
     /// The name of the kind.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn name(&self) -> &'static str {
         REJECTION_KINDS[self.kind()]
     }
 
     /// The number of the kind, for counting.
     #[must_use]
-    pub const fn kind(self) -> usize {
+    pub const fn kind(&self) -> usize {
         match self {
             Self::FrameworkInactive => 0,
             Self::Suppressed => 1,
@@ -68,6 +100,8 @@ impl Rejection {
             Self::BelowMinimum => 6,
             Self::Filtered { .. } => 7,
             Self::Returned { .. } => 8,
+            Self::QuotaLimit(_) => 9,
+            Self::HeadroomHeld(_) => 10,
         }
     }
 }
@@ -83,6 +117,8 @@ pub const REJECTION_KINDS: [&str; Rejection::KINDS] = [
     "below_minimum",
     "filtered",
     "returned",
+    "quota_limit",
+    "headroom_held",
 ];
 
 impl fmt::Display for Rejection {
@@ -109,6 +145,31 @@ impl fmt::Display for Rejection {
                      of the master's clock"
                 )
             }
+            Self::QuotaLimit(None) => f.write_str("quota limit is reached"),
+            Self::QuotaLimit(Some(reached)) => {
+                let LimitReached {
+                    role,
+                    name,
+                    limit,
+                    consumed,
+                } = &**reached;
+                write!(
+                    f,
+                    "quota limit of role {role} is {limit} {name}, of which {consumed} are consumed"
+                )
+            }
+            Self::HeadroomHeld(None) => f.write_str("held back for guarantees of other roles"),
+            Self::HeadroomHeld(Some(held)) => {
+                let HeldBack {
+                    name, free, owed, ..
+                } = &**held;
+                let roles: Vec<&str> = held.roles.iter().map(Role::as_str).collect();
+                let roles = roles.join(", ");
+                write!(
+                    f,
+                    "{owed} {name} are held back for role {roles}; {free} are free"
+                )
+            }
         }
     }
 }
@@ -123,6 +184,8 @@ pub(super) struct Question<'a> {
     pub(super) view: &'a View<'a>,
     /// The cluster's smallest bundles.
     pub(super) min_allocatable: &'a [Amounts],
+    /// For details about quota.
+    pub(super) quota: Option<(&'a Ledger, &'a Kinds)>,
 }
 
 /// Says nothing when it has no objection.
@@ -173,6 +236,9 @@ fn something_is_visible(question: &Question<'_>) -> Option<Rejection> {
     if !question.view.resources.is_empty() {
         return None;
     }
+    if let Some(cut) = question.view.cut {
+        return Some(quota_reason(question, cut));
+    }
     let (agent, client) = (question.agent, question.client);
     let allocatable = |item: &Resource| item.is_allocatable_to(&client.role);
     Some(if agent.available.iter().any(allocatable) {
@@ -187,8 +253,46 @@ fn enough_is_visible(question: &Question<'_>) -> Option<Rejection> {
     let smallest = question.client.min_allocatable.as_deref();
     let smallest = smallest.unwrap_or(question.min_allocatable);
     let enough = |least: &Amounts| question.view.amounts.contains(least);
-    let too_little = !smallest.is_empty() && !smallest.iter().any(enough);
-    too_little.then_some(Rejection::BelowMinimum)
+    if smallest.is_empty() || smallest.iter().any(enough) {
+        return None;
+    }
+    let all = &question.agent.available_amounts;
+    Some(match question.view.cut {
+        Some(cut) if smallest.iter().any(|least| all.contains(least)) => {
+            quota_reason(question, cut)
+        }
+        _ => Rejection::BelowMinimum,
+    })
+}
+
+/// What quota has cut off, with the numbers when they are asked for.
+fn quota_reason(question: &Question<'_>, cut: Cut) -> Rejection {
+    match cut {
+        Cut::Limit(account, number) => {
+            let reached = question.quota.and_then(|(ledger, kinds)| {
+                let mut limits = ledger.terms(account).limits.iter();
+                let (_, limit) = limits.find(|(of, _)| *of == number)?;
+                Some(Box::new(LimitReached {
+                    role: ledger.role(account)?.clone(),
+                    name: kinds.name(number).clone(),
+                    limit: scalar(*limit),
+                    consumed: scalar(ledger.consumed(account).get(number)),
+                }))
+            });
+            Rejection::QuotaLimit(reached)
+        }
+        Cut::Held(number) => {
+            let held = question.quota.map(|(ledger, kinds)| {
+                Box::new(HeldBack {
+                    name: kinds.name(number).clone(),
+                    free: scalar(ledger.free().get(number)),
+                    owed: scalar(ledger.owed().get(number)),
+                    roles: ledger.owed_of(number),
+                })
+            });
+            Rejection::HeadroomHeld(held)
+        }
+    }
 }
 
 fn was_not_refused(question: &Question<'_>) -> Option<Rejection> {

@@ -8,10 +8,11 @@ use crate::roles::Role;
 
 use super::core::Allocator;
 use super::eligibility::{Question, Rejection, first_rejection};
+use super::ledger::Right;
 use super::report::{Explanation, Level, RoleExplanation};
 use super::returns::Evidence;
 use super::sorter::{Kinds, Share, ShareTree};
-use super::view::{Views, is_plain};
+use super::view::{QuotaRule, Views};
 
 impl Allocator {
     /// For each role of a framework: its place in the order, and all agents by the first reason
@@ -59,18 +60,15 @@ impl Allocator {
         let mut kinds = self.kinds.clone();
         let mut agent = self.agents[*self.agent_slots.get(agent)?].clone();
         agent.free(&resources.unallocated(), &mut kinds);
-        let mut views = Views::of(&agent);
+        let mut views = Views::of(&agent, self.surplus_rule());
         self.active.iter().find_map(|number| {
             let client = &self.clients[number];
             let framework = &self.frameworks[client.framework];
             if framework.id == *holder {
                 return None;
             }
-            // Views are told apart by the role's number, which is not at hand.
-            if !is_plain(&agent) {
-                views = Views::of(&agent);
-            }
-            let view = views.get((0, &client.role), client.capabilities, &mut kinds);
+            let role = (self.roles.slot(&client.role), &client.role);
+            let view = views.get(role, client.capabilities, &mut kinds);
             let seen = (&view.resources, &*view.amounts);
             let rejection = first_rejection(&Question {
                 framework,
@@ -79,10 +77,20 @@ impl Allocator {
                 agent: &agent,
                 view,
                 min_allocatable: &self.min_allocatable,
+                quota: None,
             });
             let evidence = (self.demand).evidence_at((number, agent.kind), seen, Instant(0));
             let waits = rejection.is_none() && evidence == Evidence::None;
             waits.then(|| framework.id.clone())
+        })
+    }
+
+    /// What quota leaves in the stage of fair share.
+    fn surplus_rule(&self) -> Option<QuotaRule<'_>> {
+        self.ledger.as_ref().map(|ledger| QuotaRule {
+            ledger,
+            roles: &self.roles,
+            right: Right::Surplus,
         })
     }
 
@@ -96,8 +104,8 @@ impl Allocator {
         let mut by_reason: BTreeMap<Option<Rejection>, Vec<AgentId>> = BTreeMap::new();
         for (id, slot) in &self.agent_slots {
             let agent = &self.agents[*slot];
-            let mut views = Views::of(agent);
-            let role = (0, &client.role);
+            let mut views = Views::of(agent, self.surplus_rule());
+            let role = (self.roles.slot(&client.role), &client.role);
             let view = views.get(role, client.capabilities, kinds);
             let reason = first_rejection(&Question {
                 framework: &self.frameworks[client.framework],
@@ -106,6 +114,7 @@ impl Allocator {
                 agent,
                 view,
                 min_allocatable: &self.min_allocatable,
+                quota: self.ledger.as_ref().map(|ledger| (ledger, &self.kinds)),
             });
             let seen = (&view.resources, &*view.amounts);
             let returned = || self.demand.evidence_at((number, agent.kind), seen, now);

@@ -125,6 +125,7 @@ impl Allocator {
                 self.add_filter(number, agent, &back, filter, now);
             }
         }
+        self.consume_less(number, &back);
         self.release(number, agent, &amounts, all);
     }
 

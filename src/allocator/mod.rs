@@ -6,6 +6,8 @@
 //! - on every agent, available = max(0, total - allocated), where allocated counts what is offered
 //!   too;
 //! - what is reserved to a role goes to that role and to roles below it only;
+//! - no pass gives a role, or all roles below it together, more than its quota's limit; what it
+//!   consumes is what a sum over all agents says;
 //! - the same calls with the same seed give the same allocations.
 //!
 //! Whoever does not use what it is offered stands behind those who do: the rule, why, and its
@@ -19,6 +21,7 @@
 //! | `sorter/` | shares, the order of roles and frameworks; `role_tree.rs` which roles there are |
 //! | `demand.rs`, `returns.rs` | who does not use what it is offered, and stands behind |
 //! | `agent.rs`, `framework.rs`, `filters.rs` | the records |
+//! | `quotas.rs`, `ledger.rs` | quota: what roles consume, are owed and may not exceed |
 //! | `report.rs`, `explain.rs`, `metrics.rs` | what passes did, and why they did no more |
 //! | `conversions.rs` | operations that reserve, unreserve, make and end volumes |
 //! | `bits.rs`, `slots.rs`, `bundle.rs` | dense sets and records, shared resources |
@@ -37,7 +40,9 @@ mod explain;
 mod filtering;
 mod filters;
 mod framework;
+mod ledger;
 mod metrics;
+mod quotas;
 mod report;
 mod returns;
 mod role_tree;
@@ -56,7 +61,7 @@ pub use agent::AgentSpec;
 pub use core::{Allocator, AllocatorConfig};
 pub use cycle::{Allocation, PassOutcome};
 pub use demand::{AllocationOrder, AllocationOrderError};
-pub use eligibility::{REJECTION_KINDS, Rejection};
+pub use eligibility::{HeldBack, LimitReached, REJECTION_KINDS, Rejection};
 pub use filtering::Filter;
 pub use framework::{Capabilities, Capability, FrameworkSpec};
 pub use metrics::AllocatorMetrics;

@@ -33,7 +33,7 @@ impl PassReport {
         }
     }
 
-    pub(super) fn reject(&mut self, reason: Rejection, times: usize) {
+    pub(super) fn reject(&mut self, reason: &Rejection, times: usize) {
         self.rejections[reason.kind()] += times;
     }
 

@@ -1,7 +1,7 @@
 //! Which roles there are, and where each has its leaf in the tree of shares.
 //!
 //! A role exists while a framework is subscribed to it or holds something under it, or while a
-//! role below it exists. Quota and reservations per role will hang on these records too.
+//! role below it exists.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ struct RoleRecord {
     leaf: Option<u32>,
     /// The clients that take part in passes.
     active: BitSet,
+    /// Of its quota, while any role has one and frameworks are here.
+    account: Option<u32>,
 }
 
 /// All roles in use.
@@ -67,6 +69,31 @@ impl RoleTree {
         &self.records[slot].active
     }
 
+    /// The account of a role with frameworks, while any role has quota.
+    pub(super) fn account(&self, slot: u32) -> Option<u32> {
+        self.records[slot].account
+    }
+
+    /// The account of a role with frameworks, while any role has quota.
+    pub(super) fn account_of(&self, role: &Role) -> Option<u32> {
+        self.account(*self.slots.get(role)?)
+    }
+
+    /// Notes the account of a role that is in use.
+    pub(super) fn set_account(&mut self, role: &Role, account: Option<u32>) {
+        self.records[self.slots[role]].account = account;
+    }
+
+    /// The number of a role that is in use.
+    pub(super) fn slot(&self, role: &Role) -> u32 {
+        self.slots[role]
+    }
+
+    /// The node of a role that is in use.
+    pub(super) fn node(&self, role: &Role) -> Option<u32> {
+        Some(self.records[*self.slots.get(role)?].node)
+    }
+
     fn ensure(&mut self, role: &Role) -> u32 {
         if let Some(slot) = self.slots.get(role) {
             return *slot;
@@ -85,6 +112,7 @@ impl RoleTree {
             node,
             leaf: None,
             active: BitSet::default(),
+            account: None,
         });
         self.slots.insert(role.clone(), slot);
         if let Some(weight) = self.weights.get(role) {

@@ -93,6 +93,7 @@ impl Allocator {
                 let held = self.agents[agent].take_all(number);
                 let held = held.expect("clients know on which agents they hold something");
                 let amounts = self.kinds.amounts(&held);
+                self.consume_less(number, &held);
                 self.release(number, agent, &amounts, true);
                 self.settle(agent);
             }
@@ -214,6 +215,7 @@ impl Allocator {
         framework.clients.insert(role.clone(), number);
         let node = self.roles.add_client(role, &framework.id, number);
         self.clients[number].node = node;
+        self.open_account(role);
         number
     }
 
@@ -234,6 +236,7 @@ impl Allocator {
             let client = &mut self.clients[number];
             client.holds_on.insert(agent);
             self.roles.charge(client.node, &amounts);
+            self.consume(&role, &part);
             self.agents[agent].hold(number, part.into());
         }
     }
@@ -270,6 +273,7 @@ impl Allocator {
         let client = self.clients.remove(number);
         self.own_minimums -= usize::from(client.min_allocatable.is_some());
         self.roles.remove_client(&client.role, client.node);
+        self.close_account(&client.role);
         self.frameworks[client.framework]
             .clients
             .remove(&client.role);

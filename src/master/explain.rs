@@ -68,7 +68,8 @@ impl Master {
                     |agent: &&AgentId| question.agent_id.as_ref().is_none_or(|id| id == *agent);
                 for agent_id in agents.iter().filter(wanted) {
                     let client = (id, &explained.role);
-                    let (reason, agent) = self.about_agent(client, rejection, agent_id, now);
+                    let (reason, agent) =
+                        self.about_agent(client, rejection.as_ref(), agent_id, now);
                     groups.entry(reason).or_default().push(agent);
                 }
             }
@@ -91,7 +92,7 @@ impl Master {
     fn about_agent(
         &self,
         (framework_id, role): (&FrameworkId, &Role),
-        rejection: Option<Rejection>,
+        rejection: Option<&Rejection>,
         agent_id: &AgentId,
         now: Instant,
     ) -> (Reason, part::Agent) {
@@ -215,7 +216,7 @@ fn fraction(share: Share) -> f64 {
 }
 
 /// The reason in words, and what would have to change.
-fn reason(rejection: Rejection, role: &Role) -> Reason {
+fn reason(rejection: &Rejection, role: &Role) -> Reason {
     let word = rejection.name();
     match rejection {
         Rejection::Filtered { .. } => Reason::new(
@@ -236,7 +237,7 @@ fn reason(rejection: Rejection, role: &Role) -> Reason {
     }
 }
 
-fn remedy(rejection: Rejection, role: &Role) -> Option<String> {
+fn remedy(rejection: &Rejection, role: &Role) -> Option<String> {
     Some(match rejection {
         Rejection::FrameworkInactive => format!("its scheduler subscribes, in role {role}"),
         Rejection::Suppressed => format!("REVIVE of role {role}"),
@@ -250,6 +251,18 @@ fn remedy(rejection: Rejection, role: &Role) -> Option<String> {
         Rejection::BelowMinimum => "more is freed there, or the smallest bundles are set lower \
              (--min_allocatable_resources, offer filters of the framework)"
             .to_owned(),
+        Rejection::QuotaLimit(Some(reached)) => format!(
+            "the limit of role {} is raised above {} {}, or its tasks and reservations end",
+            reached.role, reached.limit, reached.name
+        ),
+        Rejection::HeadroomHeld(Some(held)) => {
+            let roles: Vec<&str> = held.roles.iter().map(Role::as_str).collect();
+            format!(
+                "the guarantee of {} is met or lowered, or more {} are freed",
+                roles.join(", "),
+                held.name
+            )
+        }
         _ => return None,
     })
 }

@@ -3,19 +3,19 @@
 //!
 //! | file | duty |
 //! | --- | --- |
-//! | `limits.rs`, `quota.rs` | the quota of one role, checked |
+//! | `limits.rs`, `role_quota.rs` | the quota of one role, checked |
 //! | `tree.rs` | the quotas of all roles against each other and against the cluster |
 //! | `wire.rs` | Mesos' messages: `QuotaConfig`, and the older `QuotaRequest` and `QuotaInfo` |
 //! | `error.rs` | everything that can be wrong, by name |
 
 mod error;
 mod limits;
-mod quota;
+mod role_quota;
 mod tree;
 mod wire;
 
 pub use error::{Part, QuotaError};
 pub use limits::Limits;
-pub use quota::Quota;
+pub use role_quota::Quota;
 pub use tree::{check_capacity, check_consumption, check_tree, guaranteed};
 pub use wire::{from_configs, from_request};

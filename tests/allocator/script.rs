@@ -9,7 +9,10 @@ use mesosd::allocator::{
     FrameworkSpec, Weight,
 };
 use mesosd::base::{AgentId, FrameworkId, Instant, format_duration, parse_duration};
-use mesosd::resources::{Quantities, Reservation, Resource, Resources, parse};
+use mesosd::quota::Quota;
+use mesosd::resources::{
+    Quantities, Reservation, Resource, ResourceName, Resources, Scalar, parse,
+};
 use mesosd::roles::Role;
 
 /// An allocator, the offers that are out and the time.
@@ -48,6 +51,18 @@ fn minimums(list: &str) -> Result<Vec<Quantities>, String> {
     }
     list.split('|')
         .map(|one| Ok(bag(one)?.quantities()))
+        .collect()
+}
+
+/// Amounts by name, zero included.
+fn amounts(list: &str) -> Result<Vec<(ResourceName, Scalar)>, String> {
+    let items = list.split(';').filter(|item| !item.is_empty());
+    items
+        .map(|item| {
+            let (name, amount) = item.split_once(':').ok_or("write name:amount")?;
+            let name = ResourceName::parse(name).map_err(text)?;
+            Ok((name, Scalar::parse(amount).map_err(text)?))
+        })
         .collect()
 }
 
@@ -160,6 +175,8 @@ impl Script {
             | "suppress"
             | "revive" => self.framework(name, &words),
             "weight" => self.weight(&words),
+            "quota" => self.quota(&words),
+            "consumed" => self.consumed(&words),
             "accept" | "decline" | "rescind" | "end" => self.give_back(name, &words),
             "advance" => self.advance(&words),
             "run" => {
@@ -174,6 +191,25 @@ impl Script {
         };
         self.allocator.check_invariants();
         shown
+    }
+
+    /// `quota ROLE guarantee=cpus:2 limit=cpus:4;mem:0`; without both, none.
+    fn quota(&mut self, words: &Words<'_>) -> Shown {
+        let role = Role::parse(words.plain(0, "role")?).map_err(text)?;
+        let guarantees = amounts(words.option("guarantee"))?.into_iter().collect();
+        let limits = amounts(words.option("limit"))?.into_iter().collect();
+        let quota = Quota::new(&role, guarantees, limits).map_err(text)?;
+        self.allocator.set_quota(&role, &quota);
+        Ok(Vec::new())
+    }
+
+    /// What counts against the quota of roles.
+    fn consumed(&mut self, words: &Words<'_>) -> Shown {
+        let shown = words.plain.iter().map(|name| {
+            let role = Role::parse(name).map_err(text)?;
+            Ok(format!("{name} {}", self.allocator.consumed_quota(&role)))
+        });
+        shown.collect()
     }
 
     fn config(&mut self, words: &Words<'_>) -> Shown {

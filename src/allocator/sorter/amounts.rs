@@ -1,6 +1,7 @@
 //! Scalar amounts by position: resource names are numbered once, then sums are plain loops.
 
-use crate::resources::{Quantities, ResourceName, Resources, Scalar};
+use crate::quota::Limits;
+use crate::resources::{Quantities, Resource, ResourceName, Resources, Scalar};
 
 /// The number of every scalar resource name that was ever seen.
 #[derive(Clone, Debug, Default)]
@@ -9,12 +10,45 @@ pub(crate) struct Kinds {
 }
 
 impl Kinds {
-    fn number(&mut self, name: &ResourceName) -> usize {
+    /// The number of a name; a new one gets the next.
+    pub(crate) fn number(&mut self, name: &ResourceName) -> usize {
         if let Some(at) = self.names.iter().position(|known| known == name) {
             return at;
         }
         self.names.push(name.clone());
         self.names.len() - 1
+    }
+
+    /// The name of a number.
+    pub(crate) fn name(&self, number: usize) -> &ResourceName {
+        &self.names[number]
+    }
+
+    /// Limits by number.
+    pub(crate) fn limits(&mut self, limits: &Limits) -> Vec<(usize, u128)> {
+        let limits = limits.iter();
+        limits
+            .map(|(name, limit)| (self.number(name), thousandths(limit)))
+            .collect()
+    }
+
+    /// The same amounts by name.
+    pub(crate) fn quantities(&self, amounts: &Amounts) -> Quantities {
+        let named = amounts.iter().filter(|(_, amount)| *amount > 0);
+        named
+            .map(|(number, amount)| (self.name(number).clone(), scalar(amount)))
+            .collect()
+    }
+
+    /// What quota counts of a bag: scalars that are neither reserved nor revocable.
+    pub(crate) fn quota_amounts(&mut self, resources: &Resources) -> Amounts {
+        let mut amounts = Amounts::default();
+        for item in resources {
+            if let Some(scalar) = counts_for_quota(item) {
+                amounts.increase(self.number(item.name()), thousandths(scalar));
+            }
+        }
+        amounts
     }
 
     /// Scalar amounts of a bag, reserved or not. Ports and sets do not count.
@@ -36,6 +70,20 @@ impl Kinds {
         }
         amounts
     }
+}
+
+/// How much of its role's quota a resource takes when it is allocated: nothing if it is reserved,
+/// as reservations count whether they are used or not, or revocable.
+pub(crate) fn counts_for_quota(item: &Resource) -> Option<Scalar> {
+    if item.is_reserved() || item.is_revocable() {
+        return None;
+    }
+    item.scalar()
+}
+
+/// An amount as a scalar, which stops at the largest.
+pub(crate) fn scalar(amount: u128) -> Scalar {
+    Scalar::from_thousandths(i64::try_from(amount).unwrap_or(i64::MAX))
 }
 
 fn thousandths(scalar: Scalar) -> u128 {
@@ -79,6 +127,32 @@ impl Amounts {
                     .expect("only what was added is taken away");
             }
         }
+    }
+
+    /// What is here without `other`, each amount down to zero.
+    pub(crate) fn minus(&self, other: &Self) -> Self {
+        let less = self
+            .iter()
+            .map(|(number, have)| have.saturating_sub(other.get(number)));
+        Self(less.collect())
+    }
+
+    /// The larger of both amounts, by number.
+    pub(crate) fn larger(&self, other: &Self) -> Self {
+        let (long, short) = if self.0.len() < other.0.len() {
+            (other, self)
+        } else {
+            (self, other)
+        };
+        let largest = long
+            .iter()
+            .map(|(number, have)| have.max(short.get(number)));
+        Self(largest.collect())
+    }
+
+    /// True when all amounts are zero.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.0.iter().all(|amount| *amount == 0)
     }
 
     /// True when no amount of `other` is above the one here.

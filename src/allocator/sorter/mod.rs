@@ -2,10 +2,12 @@
 
 mod amounts;
 mod drf;
+mod selection;
 mod share;
 mod tree;
 
 pub(super) use crate::roles::Weight;
-pub(super) use amounts::{Amounts, Kinds};
+pub(super) use amounts::{Amounts, Kinds, counts_for_quota, scalar};
+pub(super) use selection::{Mark, Walk};
 pub use share::Share;
 pub(super) use tree::{Content, Leaves, ShareTree};

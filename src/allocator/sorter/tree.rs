@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::allocator::slots::Slots;
 
 use super::drf::{Standing, level};
+use super::selection::{Mark, Selection, Walk};
 use super::{Amounts, Share, Weight};
 
 /// How many siblings are looked through before shares are compared to find one: passes give to
@@ -54,6 +55,10 @@ pub(crate) struct ShareTree {
     totals_changed: bool,
     /// Nodes whose order is outdated.
     outdated: Vec<u32>,
+    /// Top-level roles that are owed something.
+    owed: Selection,
+    /// Top-level roles that are not closed.
+    open: Selection,
 }
 
 impl ShareTree {
@@ -70,6 +75,59 @@ impl ShareTree {
             totals: Amounts::default(),
             totals_changed: false,
             outdated: Vec::new(),
+            owed: Selection::new(false),
+            open: Selection::new(true),
+        }
+    }
+
+    /// Notes something of a top-level role, or that it is so no longer.
+    pub(crate) fn set_mark(&mut self, node: u32, mark: Mark, marked: bool) {
+        let root = &self.nodes[Self::ROOT];
+        let selection = match mark {
+            Mark::Owed => &mut self.owed,
+            Mark::Closed => &mut self.open,
+        };
+        if !selection.set(node, marked) || root.outdated {
+            return;
+        }
+        if selection.must_rebuild() {
+            selection.rebuild(&root.order);
+            return;
+        }
+        if self.nodes[node].active == 0 {
+            return;
+        }
+        let keeps = selection.keeps(node);
+        let mut order = std::mem::take(selection.order_mut());
+        let at = order.partition_point(|other| self.precedes(*other, node));
+        match (order.get(at) == Some(&node), keeps) {
+            (true, false) => drop(order.remove(at)),
+            (false, true) => order.insert(at, node),
+            _ => {}
+        }
+        *self.selection_mut(mark).order_mut() = order;
+    }
+
+    fn selection_mut(&mut self, mark: Mark) -> &mut Selection {
+        match mark {
+            Mark::Owed => &mut self.owed,
+            Mark::Closed => &mut self.open,
+        }
+    }
+
+    /// Nobody is owed anything, nobody is closed.
+    pub(crate) fn clear_marks(&mut self) {
+        self.owed.clear();
+        self.open.clear();
+    }
+
+    /// The top-level roles with active clients that a walk visits, first in order first.
+    pub(crate) fn tops(&self, walk: Walk) -> &[u32] {
+        let all = &self.nodes[Self::ROOT].order;
+        match walk {
+            Walk::All => all,
+            Walk::Open => self.open.of(all),
+            Walk::Owed => self.owed.of(all),
         }
     }
 
@@ -94,6 +152,10 @@ impl ShareTree {
         assert!(node.children.is_empty() && node.active == 0);
         assert!(node.allocated == Amounts::default());
         let at = self.position_by_label(node.parent, &node.label);
+        if node.parent == Self::ROOT {
+            self.owed.set(slot, false);
+            self.open.set(slot, false);
+        }
         let node = self.nodes.remove(slot);
         let removed = self.nodes[node.parent].children.remove(at);
         assert_eq!(removed, slot, "siblings have different labels");
@@ -194,6 +256,11 @@ impl ShareTree {
         while at != Self::ROOT {
             let parent = self.nodes[at].parent;
             let before = self.position(parent, at);
+            let selected = if parent == Self::ROOT {
+                [Mark::Owed, Mark::Closed].map(|mark| Some((mark, self.selected(mark, at)?)))
+            } else {
+                [None, None]
+            };
             let node = &mut self.nodes[at];
             node.allocated.add(amounts);
             let standing = &mut self.standings[at as usize];
@@ -202,6 +269,12 @@ impl ShareTree {
             // A grant moves nobody forward.
             let behind = self.count_before(&self.nodes[parent].order[before + 1..], at);
             self.nodes[parent].order[before..=before + behind].rotate_left(1);
+            for (mark, before) in selected.into_iter().flatten() {
+                let mut order = std::mem::take(self.selection_mut(mark).order_mut());
+                let behind = self.count_before(&order[before + 1..], at);
+                order[before..=before + behind].rotate_left(1);
+                *self.selection_mut(mark).order_mut() = order;
+            }
             at = parent;
         }
         self.nodes[Self::ROOT].allocated.add(amounts);
@@ -222,6 +295,21 @@ impl ShareTree {
             "active children have a place"
         );
         at
+    }
+
+    /// The place of a top-level role among those that are selected, if it is.
+    fn selected(&self, mark: Mark, node: u32) -> Option<usize> {
+        let selection = match mark {
+            Mark::Owed => &self.owed,
+            Mark::Closed => &self.open,
+        };
+        if !selection.keeps(node) {
+            return None;
+        }
+        let order = selection.of(&[]);
+        let at = order.partition_point(|other| self.precedes(*other, node));
+        assert_eq!(order.get(at), Some(&node), "selected roles have a place");
+        Some(at)
     }
 
     /// How many of these sorted siblings come before a node. Passes give to the first, who then
@@ -273,6 +361,10 @@ impl ShareTree {
                 .filter(|child| self.nodes[**child].active > 0),
         );
         order.sort_unstable_by(|a, b| self.standing(*a).compare(self.standing(*b)));
+        if parent == Self::ROOT {
+            self.owed.rebuild(&order);
+            self.open.rebuild(&order);
+        }
         let node = &mut self.nodes[parent];
         (node.children, node.order, node.outdated) = (children, order, false);
     }
@@ -289,10 +381,11 @@ impl ShareTree {
         }
     }
 
-    /// The leaves with active clients, first in order first.
-    pub(crate) fn leaves(&self) -> Leaves<'_> {
+    /// The leaves with active clients below the selected top-level roles, first in order first.
+    pub(crate) fn leaves(&self, walk: Walk) -> Leaves<'_> {
         Leaves {
             tree: self,
+            walk,
             path: vec![(Self::ROOT, 0)],
         }
     }
@@ -370,6 +463,10 @@ impl ShareTree {
             if self.totals_changed || node.outdated {
                 continue;
             }
+            if slot == Self::ROOT {
+                self.owed.check_invariants(&node.order);
+                self.open.check_invariants(&node.order);
+            }
             assert!(
                 node.order
                     .windows(2)
@@ -401,6 +498,7 @@ impl Node {
 #[derive(Debug)]
 pub(crate) struct Leaves<'a> {
     tree: &'a ShareTree,
+    walk: Walk,
     /// The nodes above the next leaf, each with the next child to go to.
     path: Vec<(u32, usize)>,
 }
@@ -412,7 +510,11 @@ impl Iterator for Leaves<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let (node, next) = self.path.last_mut()?;
-            let Some(child) = self.tree.in_order(*node).get(*next) else {
+            let children = match *node {
+                ShareTree::ROOT => self.tree.tops(self.walk),
+                node => self.tree.in_order(node),
+            };
+            let Some(child) = children.get(*next) else {
                 self.path.pop();
                 continue;
             };

@@ -7,7 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::base::Instant;
-use crate::resources::Resources;
+use crate::quota::Quota;
+use crate::resources::{ResourceName, Resources, Scalar};
 
 use super::super::*;
 use super::reference::Reference;
@@ -38,6 +39,8 @@ enum Call {
     Revive(u32, BTreeSet<usize>),
     /// In thousandths.
     SetWeight(usize, u32),
+    /// Guarantees and limits of cpus and mem, in units; without limit where it is below.
+    SetQuota(usize, [u32; 2], [u32; 2]),
     /// Which holding, all of it or one entry, with which filter in milliseconds.
     Recover(usize, bool, Option<u64>),
     /// After so many milliseconds.
@@ -89,8 +92,28 @@ fn call() -> impl Strategy<Value = Call> {
         6 => (any::<usize>(), any::<bool>(), proptest::option::of(0_u64..5000))
             .prop_map(|(at, all, filter)| Call::Recover(at, all, filter)),
         1 => (0..ROLES.len(), 1_u32..5000).prop_map(|(r, weight)| Call::SetWeight(r, weight)),
+        2 => (0..ROLES.len(), quota_amounts(), quota_amounts())
+            .prop_map(|(r, guarantees, limits)| Call::SetQuota(r, guarantees, limits)),
         6 => (0_u64..1500).prop_map(Call::Run),
     ]
+}
+
+fn quota_amounts() -> impl Strategy<Value = [u32; 2]> {
+    let cpus = prop_oneof![2 => Just(0_u32), 3 => 1_u32..12];
+    let mem = prop_oneof![2 => Just(0_u32), 3 => 1_u32..3000];
+    (cpus, mem).prop_map(|(cpus, mem)| [cpus, mem])
+}
+
+/// A quota of cpus and mem. A limit below the guarantee is none.
+fn quota(guarantees: [u32; 2], limits: [u32; 2]) -> Quota {
+    let names = [ResourceName::CPUS, ResourceName::MEM];
+    let amounts = names.clone().into_iter().zip(guarantees.map(Scalar::whole));
+    let limits = names.into_iter().zip(limits.map(Scalar::whole));
+    let limits = limits.zip(guarantees).filter(|((_, limit), least)| {
+        *limit >= Scalar::whole(*least) && (!limit.is_zero() || least % 2 == 1)
+    });
+    let limits = limits.map(|(limit, _)| limit).collect();
+    Quota::new(&role("a"), amounts.collect(), limits).unwrap()
 }
 
 /// Both allocators and the time. As long as nothing was returned unused, the order that regards
@@ -189,6 +212,11 @@ impl Pair {
                 self.fast.set_weights(&weights);
                 self.slow.set_weight(&role(ROLES[*at]), weight);
             }
+            Call::SetQuota(at, guarantees, limits) => {
+                let quota = quota(*guarantees, *limits);
+                self.fast.set_quota(&role(ROLES[*at]), &quota);
+                self.slow.set_quota(&role(ROLES[*at]), &quota);
+            }
             Call::Recover(at, all, filter) => self.recover(*at, *all, *filter),
             Call::Run(millis) => {
                 self.now = self.now.after(Duration::from_millis(*millis));
@@ -231,6 +259,7 @@ impl Pair {
         let ids = visited.filter_map(|slot| probe.agents.get(*slot));
         let ids: Vec<_> = ids.map(|agent| agent.id.clone()).collect();
 
+        let guarantees = pass.as_ref().is_some_and(|pass| pass.stage == 0);
         let mut found = Vec::new();
         let outcome = self.fast.run(self.now, &mut found);
         if pass.is_some() {
@@ -238,13 +267,16 @@ impl Pair {
         }
         let mut expected = Vec::new();
         for id in &ids {
-            expected.extend(self.slow.visit(id, self.now));
+            expected.extend(self.slow.visit(id, guarantees, self.now));
         }
         assert_eq!(found, expected, "at {:?}", self.now);
         if !outcome.more && gap_is_over && !self.fast.candidates.is_dirty() {
             let agents: Vec<_> = self.fast.agent_slots.keys().cloned().collect();
             for id in agents.iter().filter(|id| !ids.contains(id)) {
-                assert_eq!(self.slow.visit(id, self.now), [], "{id} was overlooked");
+                for guarantees in [true, false] {
+                    let more = self.slow.visit(id, guarantees, self.now);
+                    assert_eq!(more, [], "{id} was overlooked");
+                }
             }
         }
     }
@@ -307,6 +339,30 @@ proptest! {
         }
     }
 
+    /// No role has more of what passes gave it than its limit, and what the allocator says of it is
+    /// what a sum over everything says.
+    #[test]
+    fn limits_hold_at_every_level(calls in proptest::collection::vec(call(), 0..80)) {
+        let mut pair = Pair::new(AllocatorConfig::default());
+        let mut before = BTreeMap::new();
+        for call in &calls {
+            pair.make(call);
+            for (role, quota) in pair.fast.quotas() {
+                let consumed = pair.fast.consumed_quota(role);
+                for name in [ResourceName::CPUS, ResourceName::MEM] {
+                    let now = i128::from(consumed.get(&name).thousandths());
+                    prop_assert_eq!(now, pair.slow.consumed(role, &name));
+                    let key = (role.clone(), name.clone());
+                    let limit = quota.limits().get(&name).map(|limit| limit.thousandths().into());
+                    let had = before.insert(key, now).unwrap_or(i128::MAX);
+                    if let (Some(limit), Call::Run(_)) = (limit, call) {
+                        prop_assert!(now <= had.max(limit), "{role} has {now} of {limit} {name}");
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn asking_why_changes_nothing(calls in proptest::collection::vec(call(), 0..60)) {
         let (mut asked, mut other) = (
@@ -332,6 +388,9 @@ proptest! {
         }
         pair.now = pair.now.after(Duration::from_secs(1));
         pair.run();
+        while pair.fast.pass.is_some() {
+            pair.run();
+        }
         for number in 0..6 {
             let explained = pair.fast.explain(&framework(number), pair.now);
             for role in explained.into_iter().flat_map(|explained| explained.roles) {
