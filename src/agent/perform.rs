@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::base::{ConnectionId, RequestId};
+use crate::base::{ConnectionId, RequestId, Uuid};
 use crate::proto::link::FromAgent;
 use crate::proto::v1;
 use crate::runtime::TimerTable;
 
 use super::call::CallRefused;
-use super::checkpoint::Journal;
-use super::container::Containers;
+use super::checkpoint::{Journal, VolumePath};
+use super::container::{ContainerVolume, Containers};
 use super::effect::{Effect, Effects, Reply};
 use super::event::Event;
 use super::link::Outgoing;
@@ -118,37 +118,17 @@ impl World {
             Effect::Checkpoint { token, record } => self.journal.write(token, *record),
             Effect::RemovePath { path } => self.remove(path),
             Effect::MakeVolumes { operation, volumes } => {
-                let result = volumes.iter().try_for_each(volume_folders::make);
-                if let Err(error) = &result {
-                    tracing::warn!(%error, "cannot make a persistent volume");
-                }
-                if let Some(operation) = operation {
-                    let result = result.map_err(|error| error.to_string());
-                    consequences.push(Event::VolumesMade { operation, result });
-                }
+                let result = make_volumes(&volumes);
+                consequences
+                    .extend(operation.map(|operation| Event::VolumesMade { operation, result }));
             }
-            Effect::RemoveVolumes { operation, volumes } => {
-                for (number, volume) in volumes.iter().enumerate() {
-                    let name = format!("{operation}-{number}");
-                    if let Err(error) = volume_folders::remove(volume, &name) {
-                        tracing::warn!(%error, "cannot remove a persistent volume");
-                    }
-                    empty_trash(volume.trash.clone());
-                }
-            }
+            Effect::RemoveVolumes { operation, volumes } => remove_volumes(operation, &volumes),
             Effect::EmptyTrash { trash } => empty_trash(trash),
             Effect::LinkVolumes {
                 sandbox,
                 user,
                 volumes,
-            } => {
-                if let Err(error) =
-                    self.containers
-                        .link_volumes(&sandbox, user.as_deref(), &volumes)
-                {
-                    tracing::warn!(sandbox = %sandbox.display(), error, "no volumes for a task");
-                }
-            }
+            } => self.link_volumes(&sandbox, user.as_deref(), &volumes),
             Effect::MeasureDisk => self.measure(),
             Effect::SetTimer { key, at } => self.timers.set(key, at),
             Effect::CancelTimer { key } => {
@@ -163,6 +143,12 @@ impl World {
             Effect::Exit { reason, failed } => {
                 self.exit.get_or_insert(Exit { reason, failed });
             }
+        }
+    }
+
+    fn link_volumes(&self, sandbox: &Path, user: Option<&str>, volumes: &[ContainerVolume]) {
+        if let Err(error) = self.containers.link_volumes(sandbox, user, volumes) {
+            tracing::warn!(sandbox = %sandbox.display(), error, "no volumes for a task");
         }
     }
 
@@ -190,6 +176,26 @@ impl World {
             // A closed queue means that the agent has ended.
             drop(answers.send(Event::DiskUsage { permille }));
         });
+    }
+}
+
+fn make_volumes(volumes: &[VolumePath]) -> Result<(), String> {
+    volumes
+        .iter()
+        .try_for_each(volume_folders::make)
+        .map_err(|error| {
+            tracing::warn!(%error, "cannot make a persistent volume");
+            error.to_string()
+        })
+}
+
+fn remove_volumes(operation: Uuid, volumes: &[VolumePath]) {
+    for (number, volume) in volumes.iter().enumerate() {
+        let name = format!("{operation}-{number}");
+        if let Err(error) = volume_folders::remove(volume, &name) {
+            tracing::warn!(%error, "cannot remove a persistent volume");
+        }
+        empty_trash(volume.trash.clone());
     }
 }
 

@@ -85,6 +85,7 @@ impl Engine {
             let contributed = isolator.prepare(config, &mut plan);
             contributed.map_err(|cause| failed(isolator.as_ref(), cause))?;
         }
+        volumes::check_seen(&plan.mounts, &config.volumes)?;
         let tree = match &self.host {
             Some(host) => Some(Tree::create(host, config.container_id.as_str())?),
             None => None,

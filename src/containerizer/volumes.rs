@@ -15,7 +15,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{Gid, Uid, fchown, symlinkat};
 
-use super::plan::PlannedUser;
+use super::plan::{PlannedMount, PlannedUser};
 use crate::agent::ContainerVolume;
 use crate::proto::v1;
 
@@ -31,6 +31,10 @@ pub(super) enum VolumeError {
     Link { path: PathBuf, cause: io::Error },
     #[error("something else is at {0} already, where the volume is to appear")]
     Taken(PathBuf),
+    #[error(
+        "the volume {path} is below {hidden}, of which tasks have their own; move --work_dir elsewhere"
+    )]
+    Hidden { path: PathBuf, hidden: PathBuf },
     #[error("cannot use the volume {path}: {cause}")]
     Volume { path: PathBuf, cause: io::Error },
 }
@@ -44,6 +48,23 @@ pub(super) fn link(
     volumes
         .iter()
         .try_for_each(|volume| link_one(sandbox, user, volume))
+}
+
+/// Checks that no mount of the container hides what the links lead to.
+pub(super) fn check_seen(
+    mounts: &[PlannedMount],
+    volumes: &[ContainerVolume],
+) -> Result<(), VolumeError> {
+    for volume in volumes {
+        let over = |mount: &&PlannedMount| volume.host_path.starts_with(&mount.target);
+        if let Some(mount) = mounts.iter().find(over) {
+            return Err(VolumeError::Hidden {
+                path: volume.host_path.clone(),
+                hidden: mount.target.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn link_one(
@@ -191,6 +212,19 @@ mod tests {
         fs::create_dir(&nested).unwrap();
         link_nested(&sandbox, &nested, None, &[resource]).unwrap();
         assert_eq!(fs::read_link(nested.join("data")).unwrap(), host);
+    }
+
+    #[test]
+    fn a_volume_that_tasks_would_not_see_is_refused() {
+        let mounts = [PlannedMount {
+            source: "/sandbox/tmp".into(),
+            target: "/tmp".into(),
+            read_only: false,
+        }];
+        let seen = |path: &str| check_seen(&mounts, &[volume(Path::new(path), "data")]);
+        assert!(seen("/var/lib/mesos/volumes/v").is_ok());
+        let error = seen("/tmp/mesos/volumes/v").unwrap_err().to_string();
+        assert!(error.contains("--work_dir"), "{error}");
     }
 
     #[test]

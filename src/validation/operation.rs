@@ -130,54 +130,32 @@ fn field(kind: wire::Type) -> &'static str {
 /// Reads an operation into what it consumes and makes.
 fn read(operation: &Operation, role: Option<&Role>) -> Result<Read, Invalid> {
     let kind = operation.r#type();
-    let bag = |messages: &[v1::Resource], at: &str| read_bag(messages, role, at);
-    let missing = || Invalid::new(field(kind), Reason::Missing);
     let mut info = operation.clone();
+    let missing = || Invalid::new(field(kind), Reason::Missing);
     let conversion = match kind {
-        wire::Type::Reserve => {
-            let body = info.reserve.as_mut().ok_or_else(missing)?;
-            let converted = bag(&body.resources, "reserve.resources")?;
-            let consumed = if body.source.is_empty() {
-                converted.map(Resource::unreserve)
-            } else {
-                let source = bag(&body.source, "reserve.source")?;
-                body.source = source.to_proto(ReservationForm::Stack);
-                source
-            };
-            body.resources = converted.to_proto(ReservationForm::Stack);
-            Conversion {
-                consumed,
-                converted,
-            }
-        }
+        wire::Type::Reserve => read_reserve(info.reserve.as_mut().ok_or_else(missing)?, role)?,
         wire::Type::Unreserve => {
             let body = info.unreserve.as_mut().ok_or_else(missing)?;
-            let consumed = bag(&body.resources, "unreserve.resources")?;
-            body.resources = consumed.to_proto(ReservationForm::Stack);
-            let converted = consumed.map(Resource::unreserve);
+            let consumed = read_list(&mut body.resources, role, "unreserve.resources")?;
             Conversion {
+                converted: consumed.map(Resource::unreserve),
                 consumed,
-                converted,
             }
         }
         wire::Type::Create => {
             let body = info.create.as_mut().ok_or_else(missing)?;
-            let converted = bag(&body.volumes, "create.volumes")?;
-            body.volumes = converted.to_proto(ReservationForm::Stack);
-            let consumed = converted.map(Resource::without_volume);
+            let converted = read_list(&mut body.volumes, role, "create.volumes")?;
             Conversion {
-                consumed,
+                consumed: converted.map(Resource::without_volume),
                 converted,
             }
         }
         wire::Type::Destroy => {
             let body = info.destroy.as_mut().ok_or_else(missing)?;
-            let consumed = bag(&body.volumes, "destroy.volumes")?;
-            body.volumes = consumed.to_proto(ReservationForm::Stack);
-            let converted = consumed.map(Resource::without_volume);
+            let consumed = read_list(&mut body.volumes, role, "destroy.volumes")?;
             Conversion {
+                converted: consumed.map(Resource::without_volume),
                 consumed,
-                converted,
             }
         }
         wire::Type::GrowVolume => {
@@ -185,7 +163,7 @@ fn read(operation: &Operation, role: Option<&Role>) -> Result<Read, Invalid> {
             let (volume, addition) = read_growth(body, role)?;
             body.volume = volume.to_proto(ReservationForm::Stack);
             body.addition = addition.to_proto(ReservationForm::Stack);
-            grow(volume, addition)?
+            grow(volume, addition)
         }
         wire::Type::ShrinkVolume => {
             let body = info.shrink_volume.as_mut().ok_or_else(missing)?;
@@ -208,6 +186,31 @@ fn read(operation: &Operation, role: Option<&Role>) -> Result<Read, Invalid> {
         kind,
         conversion,
     })
+}
+
+/// Without a source, the innermost reservations are new.
+fn read_reserve(body: &mut wire::Reserve, role: Option<&Role>) -> Result<Conversion, Invalid> {
+    let converted = read_list(&mut body.resources, role, "reserve.resources")?;
+    let consumed = if body.source.is_empty() {
+        converted.map(Resource::unreserve)
+    } else {
+        read_list(&mut body.source, role, "reserve.source")?
+    };
+    Ok(Conversion {
+        consumed,
+        converted,
+    })
+}
+
+/// Reads a list, and writes it as it was understood.
+fn read_list(
+    messages: &mut Vec<v1::Resource>,
+    role: Option<&Role>,
+    at: &str,
+) -> Result<Resources, Invalid> {
+    let bag = read_bag(messages, role, at)?;
+    *messages = bag.to_proto(ReservationForm::Stack);
+    Ok(bag)
 }
 
 /// Reads a list that must hold something; what names no role is allocated to `role`, as all must be.
@@ -290,15 +293,15 @@ fn read_growth(
     Ok((volume, addition))
 }
 
-fn grow(volume: Resource, addition: Resource) -> Result<Conversion, Invalid> {
+fn grow(volume: Resource, addition: Resource) -> Conversion {
     let sum = [&volume, &addition]
         .into_iter()
         .filter_map(Resource::scalar);
     let grown = volume.clone().with_value(Value::Scalar(sum.sum()));
-    Ok(Conversion {
+    Conversion {
         consumed: [volume, addition].into_iter().collect(),
         converted: grown.into(),
-    })
+    }
 }
 
 fn shrink(volume: Resource, subtract: f64) -> Result<Conversion, Invalid> {

@@ -20,3 +20,4 @@ mod sandboxes;
 mod scheduler;
 mod shape;
 mod tasks;
+mod volumes;

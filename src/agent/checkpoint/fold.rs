@@ -106,13 +106,7 @@ impl Checkpointed {
                     epoch: *epoch,
                 });
             }
-            Record::AgentRemoved => {
-                let converted = std::mem::take(&mut self.converted);
-                *self = Self {
-                    converted,
-                    ..Self::default()
-                };
-            }
+            Record::AgentRemoved => self.remove_agent(),
             Record::Restarted => self.restart(),
             Record::Framework { info } => {
                 if let Some(id) = &info.id {
@@ -192,15 +186,26 @@ impl Checkpointed {
             Record::Operation {
                 operation,
                 converted,
-            } => {
-                self.converted.clone_from(converted);
-                if let Some(uuid) = Uuid::from_slice(&operation.uuid.value) {
-                    self.operations.insert(uuid, Arc::clone(operation));
-                }
-            }
+            } => self.operate(operation, converted),
             Record::OperationAcknowledged { uuid } => {
                 self.operations.remove(uuid);
             }
+        }
+    }
+
+    /// The agent's id goes with all that belongs to it.
+    fn remove_agent(&mut self) {
+        let converted = std::mem::take(&mut self.converted);
+        *self = Self {
+            converted,
+            ..Self::default()
+        };
+    }
+
+    fn operate(&mut self, operation: &Arc<v1::Operation>, converted: &[v1::Resource]) {
+        self.converted = converted.to_vec();
+        if let Some(uuid) = Uuid::from_slice(&operation.uuid.value) {
+            self.operations.insert(uuid, Arc::clone(operation));
         }
     }
 

@@ -3,6 +3,7 @@
 mod any;
 mod framework;
 mod group;
+mod operation;
 mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
