@@ -70,6 +70,9 @@ impl Master {
             .map(|(role, weight)| (role.clone(), *weight))
             .collect();
         self.allocator.set_weights(&weights);
+        for (role, quota) in &self.policy.quotas {
+            self.allocator.set_quota(role, quota);
+        }
     }
 
     /// A decision: stored before it is answered, after those that came before it.
@@ -206,6 +209,7 @@ impl Master {
             }
             Operation::SetQuotas { quotas } => {
                 for (role, quota) in &quotas {
+                    self.allocator.set_quota(role, quota);
                     if quota.is_default() {
                         self.policy.quotas.remove(role);
                     } else {
