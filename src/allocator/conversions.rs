@@ -38,6 +38,10 @@ impl Allocator {
             self.roles.discharge(node, &before.unwrap_or_default());
             self.roles.charge(node, &after.unwrap_or_default());
         }
+        if let Some(role) = conversion.consumed.allocated_role() {
+            self.consume(role, &unallocated.converted);
+            self.consume_less(number, &unallocated.consumed);
+        }
         let total = self.agents[slot].total.convert(&conversion.of_total());
         let total =
             total.unwrap_or_else(|| panic!("agent {agent} has what {conversion:?} consumes"));
@@ -73,6 +77,7 @@ impl Allocator {
         self.agents[slot].set_total(total, &mut self.kinds);
         let after = &self.agents[slot].total_amounts;
         self.roles.tree_mut().grow(after);
+        self.count_reserved(slot, false);
         self.settle(slot);
     }
 }
