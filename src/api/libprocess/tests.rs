@@ -305,6 +305,7 @@ fn registered(
             id: slave.id,
             port: slave.port,
             domain: slave.domain,
+            ..v1::AgentInfo::default()
         },
         container_id: None,
     };
