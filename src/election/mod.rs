@@ -7,6 +7,7 @@
 //! | what | where |
 //! | --- | --- |
 //! | `zk://` addresses | [`ZooKeeperUrl`] |
+//! | how to speak to an ensemble | [`Ensemble`] |
 //! | names of candidates' znodes | `znode` |
 //! | what they contain | [`info`] |
 //! | who leads | [`detector`] |
@@ -17,6 +18,7 @@
 pub mod contender;
 pub mod detector;
 pub mod driver;
+mod ensemble;
 pub mod info;
 pub mod session;
 mod url;
@@ -26,5 +28,6 @@ mod znode;
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;
 
+pub use ensemble::{Ensemble, Scheme, TIMEOUT_MAX, TIMEOUT_MIN, Tls};
 pub use url::{Credentials, Server, UrlError, ZooKeeperUrl};
 pub use znode::{CANDIDATE, first};

@@ -9,8 +9,7 @@ use clap::{Args, Command, FromArgMatches as _, ValueEnum};
 use super::error::{FlagError, Origin};
 use super::files::read_bounded;
 use super::value::duration_between;
-use crate::election::ZooKeeperUrl;
-use crate::election::session::{Ensemble, Scheme, TIMEOUT_MAX, TIMEOUT_MIN, Tls};
+use crate::election::{Ensemble, Scheme, TIMEOUT_MAX, TIMEOUT_MIN, Tls, ZooKeeperUrl};
 
 /// How to speak to an ensemble: flags of masters and agents.
 #[derive(Args, Clone, Debug)]
@@ -94,7 +93,7 @@ impl ZooKeeperFlags {
     }
 
     /// The ensemble of an address, spoken to as these flags say. Reads the certificates.
-    pub fn ensemble(&self, url: &ZooKeeperUrl) -> Result<Ensemble, FlagError> {
+    pub(crate) fn ensemble(&self, url: &ZooKeeperUrl) -> Result<Ensemble, FlagError> {
         let identity = match (&self.zk_cert_file, &self.zk_key_file) {
             (Some(certificate), Some(key)) => {
                 Some((pem("zk_cert_file", certificate)?, pem("zk_key_file", key)?))
