@@ -20,6 +20,7 @@ use crate::api::http::agent_routes;
 use crate::api::server::{Limits, serve};
 use crate::api::service::agent::Statistics;
 use crate::api::service::daemon::Daemon;
+use crate::containerizer::guests::Guests;
 use crate::containerizer::isolators::{self, Settings};
 use crate::containerizer::plan::GroupsPlan;
 use crate::containerizer::{Containerizer, ContainerizerConfig, LauncherChoice};
@@ -201,6 +202,7 @@ pub(super) async fn begin(
     let made = tokio::task::spawn_blocking(move || Containerizer::new(config)).await;
     let (containerizer, events) =
         made.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    let guests = Guests::new(Arc::clone(&containerizer));
     if let Some(notice) = containerizer.notice() {
         tracing::warn!("{notice}");
     }
@@ -212,11 +214,12 @@ pub(super) async fn begin(
         lasting: settings.lasting,
         masters,
         containers: Arc::new(NativeContainers(Arc::clone(&containerizer))),
-        container_events: news(events),
+        container_events: news(events, guests.clone()),
     })?;
     let handle = running.handle.clone();
     let metrics = daemon.metrics.clone();
-    let router = agent_routes(handle.clone(), daemon, statistics(&containerizer)).await;
+    let statistics = statistics(&containerizer);
+    let router = agent_routes(handle.clone(), daemon, statistics, Some(guests)).await;
     let stop = Shutdown::new();
     let stopped = stop.clone();
     let front_ends = tokio::spawn(async move {

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use crate::agent::{ContainerConfig, ContainerEvent, ContainerVolume, Containers};
 use crate::base::ContainerId;
 use crate::containerizer::fetch::{FetchFailed, FetchRequest, Fetcher, Fetching};
+use crate::containerizer::guests::Guests;
 use crate::containerizer::{self, Containerizer};
 use crate::fetcher::{self, FetchItem, FetchLimits, FetchUser};
 use crate::resources::Resources;
@@ -62,9 +63,10 @@ impl Containers for NativeContainers {
     }
 }
 
-/// The containerizer's news in the agent's words.
+/// The containerizer's news in the agent's words; guests of a container end with it.
 pub(super) fn news(
     mut from: mpsc::Receiver<containerizer::ContainerEvent>,
+    guests: Guests,
 ) -> mpsc::Receiver<ContainerEvent> {
     let (sender, receiver) = mpsc::channel(EVENTS_MAX);
     tokio::spawn(async move {
@@ -77,10 +79,13 @@ pub(super) fn news(
                 containerizer::ContainerEvent::Ended {
                     container_id,
                     ended,
-                } => ContainerEvent::Ended {
-                    container_id,
-                    ended: *ended,
-                },
+                } => {
+                    guests.forget_house(&container_id);
+                    ContainerEvent::Ended {
+                        container_id,
+                        ended: *ended,
+                    }
+                }
             };
             if sender.send(event).await.is_err() {
                 return;

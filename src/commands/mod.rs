@@ -2,7 +2,7 @@
 //!
 //! | command line | file |
 //! | --- | --- |
-//! | `mesosd executor`, `launch`, `fetch` (re-executions on an agent) | this one hands over |
+//! | `mesosd executor`, `launch`, `fetch`, `guest` (re-executions on an agent) | this one hands over |
 //! | `mesosd --role=...` | `daemon`: flags, logging, runtime, exit code |
 //! | `mesosd run` | `run/` |
 //! | `mesosd ps`, `logs`, ... | `client/` |
@@ -35,6 +35,7 @@ pub fn container_side() -> Option<ExitCode> {
         "executor" if spawner::is_meant() => Some(spawner::run(supervisor::main)),
         "executor" | "launch" => Some(supervisor::main()),
         "fetch" => Some(crate::fetcher::main()),
+        "guest" => Some(crate::executor::guest::main()),
         _ => None,
     }
 }

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
-use super::cgroups::{CgroupError, Controller, Host, Mounts};
+use super::cgroups::{CgroupError, Controller, Host, Level, Mounts};
 use super::config::{ContainerizerConfig, LauncherChoice};
 use super::error::ContainerizerError;
+use super::guests::House;
 use super::isolators::{Chosen, Isolated, Requests, Settings, choose};
 use super::launch::Engine;
 use super::launcher::{SealedProgram, Spawner};
@@ -19,7 +20,7 @@ use super::lifecycle::{Lifecycle, Observer, SharedIsolated, lock};
 use super::orphans;
 use super::plan::LauncherKind;
 use super::{user, volumes};
-use crate::agent::{ContainerConfig, ContainerVolume, Ended};
+use crate::agent::{ContainerConfig, ContainerKind, ContainerVolume, Ended};
 use crate::base::ContainerId;
 use crate::proto::v1;
 use crate::resources::Resources;
@@ -78,6 +79,7 @@ type Wanted = Arc<Mutex<Option<Requests>>>;
 /// A running container, from outside.
 #[derive(Debug)]
 struct Entry {
+    config: Arc<ContainerConfig>,
     destroy: watch::Sender<bool>,
     /// There when the supervisor runs.
     isolated: Option<SharedIsolated>,
@@ -188,6 +190,7 @@ impl Containerizer {
 
     fn begin(self: &Arc<Self>, config: ContainerConfig, start: Start) {
         let container_id = config.container_id.clone();
+        let config = Arc::new(config);
         let (destroy, asked) = watch::channel(false);
         {
             let mut entries = self.entries();
@@ -196,6 +199,7 @@ impl Containerizer {
                 return;
             }
             let entry = Entry {
+                config: Arc::clone(&config),
                 destroy,
                 isolated: None,
                 wanted: Wanted::default(),
@@ -204,7 +208,7 @@ impl Containerizer {
         }
         let lifecycle = Lifecycle {
             engine: Arc::clone(&self.engine),
-            config: Arc::new(config),
+            config,
             destroy: asked,
             launching: Arc::clone(&self.launching),
         };
@@ -233,6 +237,31 @@ impl Containerizer {
     async fn tell(&self, event: ContainerEvent) {
         // An agent that no longer listens is one that shuts down.
         let _nobody = self.events.send(event).await;
+    }
+
+    /// A running container, for guests.
+    pub(super) fn house(&self, container_id: &ContainerId) -> Option<House> {
+        let entries = self.entries();
+        let entry = entries.get(container_id)?;
+        let isolated = entry.isolated.clone()?;
+        let config = Arc::clone(&entry.config);
+        drop(entries);
+        let isolated = lock(&isolated);
+        let tree = isolated.tree.as_ref();
+        Some(House {
+            supervisor: isolated.supervisor,
+            cgroups: tree
+                .map(|tree| tree.leaves(Level::Task))
+                .unwrap_or_default(),
+            sandbox: config.sandbox.clone(),
+            runtime: self.engine.containers().join(container_id.as_str()),
+            of_groups: matches!(config.kind, ContainerKind::TaskGroups(_)),
+        })
+    }
+
+    /// What processes of containers execute, for as long as this one lives.
+    pub(super) fn program(&self) -> PathBuf {
+        self.engine.spawner.program().path()
     }
 
     /// Ends a container; answered by `Ended`. One that is not there is ignored.

@@ -20,6 +20,7 @@ mod config;
 mod containerizer;
 mod error;
 pub mod fetch;
+pub mod guests;
 pub mod init;
 pub mod isolators;
 mod launch;

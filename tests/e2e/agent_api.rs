@@ -16,13 +16,13 @@ use crate::shape::{assert_same_shape, differences};
 const AGENT: &str = "cpus:4;mem:2048;disk:1024;ports:[31000-31009]";
 
 /// Code, head and body of a reply.
-struct Reply {
-    code: u16,
-    head: String,
-    body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) code: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
-fn request(address: SocketAddr, head: &str, body: &str) -> Reply {
+pub(crate) fn request(address: SocketAddr, head: &str, body: &str) -> Reply {
     let mut socket = TcpStream::connect(address).unwrap();
     let (first, rest) = head.split_once('\n').unwrap_or((head, ""));
     let rest: String = rest.lines().map(|line| format!("{line}\r\n")).collect();
@@ -42,21 +42,21 @@ fn request(address: SocketAddr, head: &str, body: &str) -> Reply {
 }
 
 impl Reply {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         assert_eq!(self.code, 200, "{}", self.text());
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
-fn get(address: SocketAddr, path: &str) -> Reply {
+pub(crate) fn get(address: SocketAddr, path: &str) -> Reply {
     request(address, &format!("GET {path}"), "")
 }
 
-fn call(address: SocketAddr, call: &Value) -> Reply {
+pub(crate) fn call(address: SocketAddr, call: &Value) -> Reply {
     let head = "POST /api/v1\nContent-Type: application/json";
     request(address, head, &call.to_string())
 }
@@ -76,16 +76,13 @@ fn scene() -> (Cluster, Scheduler) {
     ];
     let cluster = Cluster::with_flags(1, AGENT, &[], &flags);
     let mut scheduler = Scheduler::with(&cluster, "golden", |info| {
-        info.capabilities.clear();
+        info.capabilities = vec![v1::framework_info::Capability {
+            r#type: Some(v1::framework_info::capability::Type::GpuResources.into()),
+        }];
         info.roles.clear();
         info.hostname = Some("localhost".to_owned());
         info.principal = Some("me".to_owned());
     });
-    scheduler.submit(task(
-        "ended",
-        "echo 0123456789; mkdir sub; ln -s /etc/passwd out",
-    ));
-    assert_eq!(scheduler.end_of("ended").state(), TaskFinished);
     let mut long = task("long", "exec sleep 1013");
     long.labels = Some(v1::Labels {
         labels: vec![v1::Label {
@@ -108,6 +105,14 @@ fn scene() -> (Cluster, Scheduler) {
     });
     scheduler.submit(long);
     scheduler.wait_for("long", TaskRunning);
+    scheduler.submit(task(
+        "ended",
+        "echo 0123456789; mkdir sub; ln -s /etc/passwd out",
+    ));
+    let end = scheduler.end_of("ended");
+    assert_eq!(end.state(), TaskFinished);
+    // It is acknowledged with the next look at the events.
+    assert!(scheduler.no_more_than(&end));
     let agent = cluster.agents[0].address;
     cluster.wait_until(
         "the first executor is over",
@@ -214,6 +219,7 @@ fn replies_have_the_structure_of_mesos() {
 const MORE: &[(&str, &str)] = &[
     (".resource_statistics.processes", "known for nothing"),
     (".resource_statistics.threads", "known for nothing"),
+    (".framework_info.principal", "the recorded one had none"),
     (".discovery.ports", "the recorded tasks had none"),
     (
         ".executor_info.shutdown_grace_period",

@@ -14,6 +14,7 @@ mod groups;
 mod leftovers;
 mod limits;
 mod master_failover;
+mod nested;
 mod operators;
 mod outline;
 mod sandboxes;

@@ -22,6 +22,7 @@ use crate::api::service::daemon::Daemon;
 use crate::api::service::executor::ExecutorCalls;
 use crate::api::service::operator::OperatorCalls;
 use crate::api::service::scheduler::SchedulerCalls;
+use crate::containerizer::guests::Guests;
 use crate::telemetry::{Metrics, Sample, prometheus};
 use crate::{agent, master};
 
@@ -73,9 +74,14 @@ pub fn standby_routes(switch: &Switch, daemon: Daemon) -> Router {
 }
 
 /// Everything that an agent serves.
-pub async fn agent_routes(handle: agent::Handle, daemon: Daemon, statistics: Statistics) -> Router {
+pub async fn agent_routes(
+    handle: agent::Handle,
+    daemon: Daemon,
+    statistics: Statistics,
+    guests: Option<Guests>,
+) -> Router {
     let executors = ExecutorCalls::new(handle.clone());
-    let operators = AgentCalls::new(handle.clone(), daemon.clone(), statistics);
+    let operators = AgentCalls::new(handle.clone(), daemon.clone(), statistics, guests);
     let drivers = executors.clone();
     let rpc = grpc::agent(executors.clone(), operators.clone()).await;
     let rpc = rpc.merge(v1::agent(executors, operators.clone()));

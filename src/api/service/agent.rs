@@ -3,11 +3,13 @@
 use super::agent_views as views;
 use super::daemon::{Daemon, metrics_to_proto};
 use super::files::FileCalls;
+use super::guests::GuestCalls;
 use super::measure::Measurements;
 pub use super::measure::{Measured, Statistics};
 use super::operator::aside;
 use crate::agent::{Handle, Snapshot};
 use crate::api::error::ApiError;
+use crate::containerizer::guests::Guests;
 use crate::files::Slice;
 use crate::proto::v1::agent::{Call, Response, call, response};
 
@@ -18,13 +20,20 @@ pub struct AgentCalls {
     daemon: Daemon,
     measurements: Measurements,
     files: FileCalls,
+    guests: GuestCalls,
 }
 
 impl AgentCalls {
     /// Serves the operators of this agent.
     #[must_use]
-    pub fn new(agent: Handle, daemon: Daemon, statistics: Statistics) -> Self {
+    pub fn new(
+        agent: Handle,
+        daemon: Daemon,
+        statistics: Statistics,
+        guests: Option<Guests>,
+    ) -> Self {
         Self {
+            guests: GuestCalls::new(guests),
             files: FileCalls::of_agent(&daemon, agent.clone()),
             agent,
             daemon,
@@ -42,6 +51,12 @@ impl AgentCalls {
     #[must_use]
     pub fn files(&self) -> &FileCalls {
         &self.files
+    }
+
+    /// Its nested containers.
+    #[must_use]
+    pub fn guests(&self) -> &GuestCalls {
+        &self.guests
     }
 
     /// The agent's state at this moment.
@@ -124,8 +139,41 @@ impl AgentCalls {
                 let wanted = call.get_containers.unwrap_or_default();
                 let measured = self.measured().await?;
                 let nested = wanted.show_nested.unwrap_or(false);
-                answer.get_containers = Some(views::containers(&measured, nested));
+                let guests = self.guests.running();
+                let guests = if nested { guests } else { Vec::new() };
+                answer.get_containers = Some(views::containers(&measured, nested, &guests));
                 response::Type::GetContainers
+            }
+            call::Type::WaitContainer => {
+                answer.wait_container = Some(self.guests.wait(&call).await?);
+                response::Type::WaitContainer
+            }
+            call::Type::WaitNestedContainer => {
+                let ended = self.guests.wait(&call).await?;
+                answer.wait_nested_container = Some(response::WaitNestedContainer {
+                    exit_status: ended.exit_status,
+                    ..response::WaitNestedContainer::default()
+                });
+                response::Type::WaitNestedContainer
+            }
+            call::Type::KillContainer | call::Type::KillNestedContainer => {
+                self.guests.kill(&call)?;
+                return Ok(answer);
+            }
+            call::Type::RemoveContainer | call::Type::RemoveNestedContainer => {
+                self.guests.remove(&call)?;
+                return Ok(answer);
+            }
+            call::Type::LaunchContainer | call::Type::LaunchNestedContainer => {
+                self.guests.launch(call).await?;
+                return Ok(answer);
+            }
+            call::Type::LaunchNestedContainerSession
+            | call::Type::AttachContainerInput
+            | call::Type::AttachContainerOutput => {
+                let name = kind.as_str_name();
+                let message = format!("type: {name} is a stream; send it to POST /api/v1");
+                return Err(ApiError::field("type", message));
             }
             call::Type::PruneImages => {
                 let message = "PRUNE_IMAGES: this agent keeps no images: no provider is configured";

@@ -69,7 +69,11 @@ pub(super) fn tasks(snapshot: &Snapshot) -> response::GetTasks {
 }
 
 /// GET_CONTAINERS: those of executors and, if wanted, those of the tasks in them.
-pub(super) fn containers(measured: &[Measured], nested: bool) -> response::GetContainers {
+pub(super) fn containers(
+    measured: &[Measured],
+    nested: bool,
+    guests: &[(v1::ContainerId, u32)],
+) -> response::GetContainers {
     let mut containers = Vec::new();
     for one in measured {
         let executor = &one.executor;
@@ -86,6 +90,16 @@ pub(super) fn containers(measured: &[Measured], nested: bool) -> response::GetCo
             resource_statistics: one.statistics.clone(),
             ..own
         });
+        for (id, pid) in guests {
+            if outermost(id) == executor.container_id.as_str() {
+                let status = v1::ContainerStatus {
+                    container_id: Some(id.clone()),
+                    executor_pid: Some(*pid),
+                    ..v1::ContainerStatus::default()
+                };
+                containers.push(container(status, id.clone()));
+            }
+        }
         let tasks = executor.live_tasks().filter(|_| nested);
         containers.extend(tasks.filter_map(|(_, task)| {
             let status = task.statuses.last()?.container_status.clone()?;
@@ -94,6 +108,14 @@ pub(super) fn containers(measured: &[Measured], nested: bool) -> response::GetCo
         }));
     }
     response::GetContainers { containers }
+}
+
+/// The container that all others of this name are in.
+fn outermost(id: &v1::ContainerId) -> &str {
+    match &id.parent {
+        Some(parent) => outermost(parent),
+        None => &id.value,
+    }
 }
 
 fn completed_executors(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Executor>> {

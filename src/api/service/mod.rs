@@ -5,6 +5,7 @@ mod agent_views;
 pub mod daemon;
 pub mod executor;
 pub mod files;
+pub mod guests;
 pub mod leadership;
 mod measure;
 pub mod operations;

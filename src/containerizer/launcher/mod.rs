@@ -6,4 +6,5 @@ mod spawn;
 pub mod spawner;
 
 pub use program::SealedProgram;
+pub(in crate::containerizer) use spawn::plan_file;
 pub use spawn::{Spawned, Spawner};

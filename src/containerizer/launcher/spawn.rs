@@ -15,6 +15,8 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair,
 };
 
+use serde::Serialize;
+
 use super::program::SealedProgram;
 use super::spawner::{ANSWER, BORN, DESCRIPTORS_MAX, FIXED, JOIN, MARK};
 use crate::containerizer::plan::{CgroupVersion, LaunchPlan, TaskCgroup};
@@ -205,7 +207,7 @@ fn pidfd_of(pid: libc::pid_t) -> io::Result<OwnedFd> {
 }
 
 /// The plan in an anonymous file: no size limit, nothing to write while the other side reads.
-fn plan_file(plan: &LaunchPlan) -> io::Result<File> {
+pub(in crate::containerizer) fn plan_file(plan: &impl Serialize) -> io::Result<File> {
     let text = serde_json::to_vec(plan)?;
     // SAFETY: the name is null-terminated; the new descriptor is owned at once.
     let mut file = unsafe {

@@ -11,10 +11,11 @@ use super::probe::Probes;
 use super::timers::Timers;
 use super::{SupervisorError, chain, start};
 use crate::base::{ContainerId, Instant};
+use crate::containerizer::Output;
 use crate::containerizer::init::Started;
 use crate::containerizer::nested::{self, Nested};
 use crate::containerizer::plan::{GroupsPlan, LaunchPlan};
-use crate::containerizer::{Output, status};
+use crate::containerizer::status::{self, ProcessRecord};
 use crate::executor::core::{Effect, Event, Signal};
 use crate::proto::v1;
 
@@ -150,6 +151,10 @@ impl Member {
             Ok(started) => {
                 let pid = started.pid();
                 self.started = Some(started);
+                if let Some(record) = ProcessRecord::of(pid) {
+                    // Only for those who want to look into the container.
+                    let _unknown = status::write_process(&nested.plan.runtime, &record);
+                }
                 Event::Started { pid }
             }
             Err(error) => not_started(&chain(&error)),

@@ -32,11 +32,16 @@ impl Media {
             return Err(Refusal::bad("a 'Content-Type' header is required"));
         };
         let named = value.to_str().unwrap_or_default();
-        let kind = named.split(';').next().unwrap_or_default().trim();
-        [Self::Json, Self::Protobuf]
-            .into_iter()
-            .find(|media| kind.eq_ignore_ascii_case(media.name()))
+        Self::named(value)
             .ok_or_else(|| Refusal::UnsupportedMedia(named.chars().take(100).collect()))
+    }
+
+    /// The kind that a header names.
+    pub(super) fn named(value: &HeaderValue) -> Option<Self> {
+        let named = value.to_str().unwrap_or_default();
+        let kind = named.split(';').next().unwrap_or_default().trim();
+        let mut all = [Self::Json, Self::Protobuf].into_iter();
+        all.find(|media| kind.eq_ignore_ascii_case(media.name()))
     }
 
     /// What the reply is to be written in: JSON if the client reads both or says nothing.
@@ -58,7 +63,7 @@ impl Media {
 }
 
 /// The client reads this kind of content.
-fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
+pub(super) fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
     let mut named = false;
     for value in headers.get_all(ACCEPT) {
         for range in value.to_str().unwrap_or_default().split(',') {

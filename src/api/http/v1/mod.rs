@@ -6,12 +6,14 @@
 //! | `POST /api/v1/scheduler` | [`scheduler`] |
 //! | `POST /api/v1/executor` | [`executor`] |
 //! | `POST /api/v1` of master and agent | [`operator`] |
+//! | streams of attached containers | [`attach`] |
 //! | reads of the whole cluster | [`large`] |
 //! | content types and what is accepted | [`media`] |
 //! | bodies to messages | [`request`] |
 //! | messages to bodies, streams of records | [`reply`] |
 //! | what failed requests get | [`refusal`] |
 
+mod attach;
 mod executor;
 mod large;
 mod media;

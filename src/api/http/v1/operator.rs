@@ -9,7 +9,7 @@ use tokio_stream::StreamExt;
 use super::large::Large;
 use super::media::{Media, accepts_gzip};
 use super::refusal::Refusal;
-use super::{reply, request};
+use super::{attach, reply, request};
 use crate::api::error::ApiError;
 use crate::api::http::shared::{Key, Shared};
 use crate::api::service::agent::AgentCalls;
@@ -64,10 +64,40 @@ pub(super) async fn answer_agent(
     calls: &AgentCalls,
     request: Request,
 ) -> Result<Response, Refusal> {
+    if attach::is_stream(request.headers()) {
+        return attach::input(calls.guests(), request).await;
+    }
     let (headers, mut call) = request::message::<agent::Call>(request).await?;
+    if headers.contains_key(attach::MESSAGE_CONTENT_TYPE) {
+        let message = "'Message-Content-Type' is for streams of records";
+        return Err(Refusal::UnsupportedMedia(message.to_owned()));
+    }
     call.r#type = request::known::<agent::call::Type>(call.r#type);
     if call.r#type.is_none() {
         return Err(ApiError::missing("type").into());
+    }
+    let guests = calls.guests();
+    match call.r#type() {
+        agent::call::Type::LaunchNestedContainerSession => {
+            attach::check_accept(&headers)?;
+            let session = guests.session(call).await?;
+            return attach::output(&headers, attach::of_session(session));
+        }
+        agent::call::Type::AttachContainerOutput => {
+            attach::check_accept(&headers)?;
+            let reader = guests.output(call)?;
+            return attach::output(&headers, attach::of_reader(reader));
+        }
+        agent::call::Type::LaunchContainer | agent::call::Type::LaunchNestedContainer => {
+            let new = guests.launch(call).await?;
+            let code = if new {
+                StatusCode::OK
+            } else {
+                StatusCode::ACCEPTED
+            };
+            return Ok(reply::empty(code));
+        }
+        _ => {}
     }
     let media = Media::of_reply(&headers)?;
     let answer = calls.call(call).await?;
