@@ -9,6 +9,7 @@
 //! | entry | `main`, [`commands`] |
 //! | shells | `master::driver`, `agent::driver`, `election::driver`, [`api`], [`containerizer`], [`fetcher`], [`registrar`], `executor::driver`, [`files`], [`frameworks`] |
 //! | toolkit | [`flags`], [`runtime`], [`telemetry`] |
+//! | models (core) | [`simulate`] |
 //! | machines (core) | [`master`], [`agent`], [`executor`], [`election`] |
 //! | rules (core) | [`allocator`], [`registry`], [`validation`] |
 //! | algebra (core) | [`resources`], [`roles`], [`quota`], [`attributes`] |
@@ -30,6 +31,8 @@ pub mod agent;
 pub mod election;
 pub mod executor;
 pub mod master;
+
+pub mod simulate;
 
 pub mod flags;
 pub mod runtime;

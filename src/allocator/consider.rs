@@ -144,6 +144,11 @@ impl<'a> Cursor<'a> {
             }
             (self.leaf, self.at) = (self.leaves.next(), 0);
         }
+        // Nobody uses it: it is asked in turn who has returned the like.
+        if let Some((_, longest)) = self.due.take() {
+            self.ask(longest, views, around);
+            return Some(longest);
+        }
         let mut behind = std::mem::take(&mut self.behind).into_iter();
         let found = behind.find(|(client, role)| consider(*client, *role, views, around).is_none());
         self.behind = behind.collect();
@@ -157,19 +162,29 @@ impl<'a> Cursor<'a> {
         views: &mut Views<'_>,
         around: &mut Surroundings<'_>,
     ) -> Option<(u32, u32)> {
-        let (_, (client, role)) = self.due.take()?;
-        let kind = views.agent().kind;
-        if !around.demand.may_probe(kind) {
+        let (_, longest) = self.due.take()?;
+        if !around.demand.may_probe(views.agent().kind) {
             return None;
         }
+        self.ask(longest, views, around);
+        self.next = Some(found);
+        Some(longest)
+    }
+
+    /// A client that is due is offered the agent, and is not due any more.
+    fn ask(
+        &mut self,
+        (client, role): (u32, u32),
+        views: &mut Views<'_>,
+        around: &mut Surroundings<'_>,
+    ) {
+        let kind = views.agent().kind;
         let capabilities = around.clients[client].capabilities;
         let view = views.get((role, around.roles.role(role)), capabilities, around.kinds);
         let offered = (&view.resources, &*view.amounts);
         around.demand.probed((client, kind), offered);
         around.report.probes += 1;
         self.behind.retain(|(other, _)| *other != client);
-        self.next = Some(found);
-        Some((client, role))
     }
 
     /// True when a client stands behind those who use what they are offered.

@@ -15,7 +15,8 @@
 //!
 //! 1. Clients without evidence against what they see of the agent come first, in DRF order: behind
 //!    equals and behind higher shares alike stands who is known not to use this.
-//! 2. What nobody of these takes is offered to the others, in DRF order. So the rule never leaves
+//! 2. What nobody of these takes is offered to the others: first to who has been due longest to be
+//!    asked again (see below), then in DRF order. So the rule never leaves
 //!    anything unoffered that strict order would have offered.
 //!
 //! Everything else is as it was: the rule changes who is first, never who may. The stage that gives
@@ -44,8 +45,8 @@
 //! # The bounds
 //!
 //! - *New demand is noticed* within 16 allocation intervals plus 4 * (D + 1) visits of agents of a
-//!   kind on which strict order would have offered it something, D being the number of clients that
-//!   are due there too; whatever the kind. Every pass visits every agent that has something.
+//!   kind on which strict order would have offered it something, or D + 1 visits on which nobody uses
+//!   what is there, D being the number of clients that are due there too; whatever the kind. Every pass visits every agent that has something.
 //! - *Cost to users*: at most every fourth offer of a kind goes to a probe while somebody uses them.
 //! - *Memory*: 8 bundles per client and kind, 16 kinds per client; what is forgotten, longest known
 //!   first, only lets strict order stand. Kinds go with their last agent. Bundles are shared with

@@ -89,6 +89,8 @@ enum ClientCommand {
     Roles,
     /// Say why a framework is offered what it is offered, agent by agent, and what would change it.
     Explain(client::ExplainArgs),
+    /// Play a scenario in virtual time: what would agents, frameworks and their habits come to?
+    Simulate(super::simulate::SimulateArgs),
     /// Show the whole state of the cluster.
     State,
     /// Print what a task has written to stdout.
@@ -178,6 +180,7 @@ pub(super) fn main() -> std::process::ExitCode {
         ClientCommand::Offers => client::offers(&connection),
         ClientCommand::Roles => client::roles(&connection),
         ClientCommand::Explain(arguments) => client::explain(&connection, &arguments),
+        ClientCommand::Simulate(arguments) => super::simulate::main(&arguments, connection.output),
         ClientCommand::State => client::state(&connection),
         ClientCommand::Logs(arguments) => client::logs(&connection, &arguments),
         ClientCommand::Cat(arguments) => client::cat(&connection, &arguments),

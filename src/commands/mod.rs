@@ -5,6 +5,7 @@
 //! | `mesosd executor`, `launch`, `fetch`, `guest` (re-executions on an agent) | this one hands over |
 //! | `mesosd --role=...` | `daemon`: flags, logging, runtime, exit code |
 //! | `mesosd run` | `run/` |
+//! | `mesosd simulate` | `simulate` |
 //! | `mesosd ps`, `logs`, ... | `client/` |
 
 mod agent;
@@ -19,6 +20,7 @@ mod network;
 mod run;
 mod runtime_dir;
 mod say;
+mod simulate;
 mod version;
 
 use std::ffi::OsString;

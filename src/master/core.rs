@@ -156,6 +156,11 @@ impl Master {
             draining: false,
             config,
         };
+        let weights = registry.weights.iter();
+        let weights = weights
+            .map(|(role, weight)| (role.clone(), *weight))
+            .collect();
+        master.allocator.set_weights(&weights);
         let step = &mut Step { now, effects };
         let recovered: Vec<AgentId> = master.recovered.keys().cloned().collect();
         let deadline = now.mono.after(master.config.agent_reregister_timeout);
@@ -318,6 +323,12 @@ impl Master {
 
     pub(super) fn agent_mut(&mut self, id: &AgentId) -> Option<&mut Agent> {
         self.agents.get_mut(id).map(Arc::make_mut)
+    }
+
+    /// What the allocator has counted.
+    #[must_use]
+    pub fn allocator_metrics(&self) -> &crate::allocator::AllocatorMetrics {
+        self.allocator.metrics()
     }
 
     /// The state at this moment, for readers.

@@ -1,0 +1,219 @@
+//! `mesosd simulate`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::cli::printed;
+use super::client::Format;
+use super::say::say;
+use crate::runtime::ExitCode;
+use crate::simulate::{self, Figures, Scenario, ScenarioError};
+
+/// Largest scenario file that is read.
+const BYTES_MAX: u64 = 16 << 20;
+
+/// What to play.
+#[derive(Args, Clone, Debug)]
+pub(super) struct SimulateArgs {
+    /// The scenario: agents, frameworks and how they behave; see config/simulate/ci.toml.
+    scenario: PathBuf,
+    /// Play it a second time with this value and show both, like `weights.web=2`,
+    /// `frameworks.0.tasks=50` or `allocation_order=strict`; several change one what-if.
+    #[arg(long, value_name = "KEY=VALUE")]
+    what_if: Vec<String>,
+    /// Directory for SCENARIO.csv and SCENARIO.svg, the shares over time.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+enum SimulateError {
+    #[error("{path}: cannot be read: {source}")]
+    Read {
+        path: String,
+        source: std::io::Error,
+    },
+    #[error("{path}: cannot be written: {source}")]
+    Write {
+        path: String,
+        source: std::io::Error,
+    },
+    #[error("{path}: {source}")]
+    Scenario { path: String, source: ScenarioError },
+}
+
+/// Plays a scenario and says what came of it.
+pub(super) fn main(arguments: &SimulateArgs, format: Format) -> ExitCode {
+    let answer = match play(arguments) {
+        Ok((base, other)) => match format {
+            Format::Json => {
+                let mut answer = json_of(&base);
+                if let Some(other) = &other {
+                    answer["what_if"] = json_of(other);
+                }
+                format!("{answer:#}\n")
+            }
+            Format::Text => table(&base, other.as_ref()),
+        },
+        Err(error) => {
+            say(&error);
+            return match error {
+                SimulateError::Scenario { .. } => ExitCode::Usage,
+                SimulateError::Read { .. } | SimulateError::Write { .. } => ExitCode::Io,
+            };
+        }
+    };
+    printed(std::io::Write::write_all(
+        &mut std::io::stdout(),
+        answer.as_bytes(),
+    ))
+}
+
+fn play(arguments: &SimulateArgs) -> Result<(Figures, Option<Figures>), SimulateError> {
+    let path = arguments.scenario.display().to_string();
+    let text = read(&arguments.scenario).map_err(|source| SimulateError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    let wrong = |source| SimulateError::Scenario {
+        path: path.clone(),
+        source,
+    };
+    let parsed = text.parse::<toml::Table>();
+    let mut scenario = parsed.map_err(|error| {
+        let line = error.to_string();
+        let line: Vec<&str> = line.split_whitespace().collect();
+        wrong(ScenarioError::Toml(line.join(" ")))
+    })?;
+    let run = |table: &toml::Table| simulate::simulate(&Scenario::from_table(table.clone())?);
+    let base = run(&scenario).map_err(wrong)?;
+    write(arguments, "", &base)?;
+    if arguments.what_if.is_empty() {
+        return Ok((base, None));
+    }
+    for change in &arguments.what_if {
+        simulate::change(&mut scenario, change).map_err(wrong)?;
+    }
+    let other = run(&scenario).map_err(wrong)?;
+    write(arguments, ".what-if", &other)?;
+    Ok((base, Some(other)))
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    if fs::metadata(path)?.len() > BYTES_MAX {
+        return Err(std::io::Error::other("is larger than 16 MiB"));
+    }
+    fs::read_to_string(path)
+}
+
+fn write(arguments: &SimulateArgs, suffix: &str, figures: &Figures) -> Result<(), SimulateError> {
+    let stem = arguments.scenario.file_stem().unwrap_or_default();
+    let stem = stem.to_string_lossy();
+    for (ending, text) in [
+        ("csv", simulate::csv(figures)),
+        ("svg", simulate::svg(figures, &format!("{stem}{suffix}"))),
+    ] {
+        let path = arguments.out.join(format!("{stem}{suffix}.{ending}"));
+        fs::write(&path, text).map_err(|source| SimulateError::Write {
+            path: path.display().to_string(),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// Stable keys for scripts.
+fn json_of(figures: &Figures) -> Value {
+    let waits = figures.waits;
+    json!({
+        "seconds": figures.lasted.as_secs_f64(),
+        "tasks_wanted": figures.tasks_wanted,
+        "tasks_launched": figures.tasks_launched,
+        "tasks_finished": figures.tasks_finished,
+        "passes": figures.passes,
+        "offers": figures.offers,
+        "offers_declined": figures.offers_declined,
+        "offers_rescinded": figures.offers_rescinded,
+        "utilisation": {"cpus": figures.cpus, "mem": figures.mem},
+        "jain_index": figures.jain,
+        "jain_by_role": figures.jain_by_role,
+        "wait_ms": {"p50": waits.p50, "p90": waits.p90, "p99": waits.p99, "max": waits.max},
+    })
+}
+
+/// One figure a line; with a what-if, both side by side.
+fn table(base: &Figures, other: Option<&Figures>) -> String {
+    let mut text = String::new();
+    if other.is_some() {
+        text.push_str(&format!("{:<26}{:>14}{:>14}\n", "", "as it is", "what if"));
+    }
+    let others = other.map(rows);
+    for (at, (name, value)) in rows(base).into_iter().enumerate() {
+        let line = match others.as_ref().map(|rows| rows.get(at)) {
+            Some(Some((_, changed))) => format!("{name:<26}{value:>14}{changed:>14}"),
+            _ => format!("{name:<26}{value:>14}"),
+        };
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+fn rows(figures: &Figures) -> Vec<(String, String)> {
+    let percent = |part: f64| format!("{:.1} %", part * 100.0);
+    let millis = |wait: f64| format!("{wait:.0} ms");
+    let waits = figures.waits;
+    let mut rows = vec![
+        (
+            "lasted".to_owned(),
+            format!("{:.0} s", figures.lasted.as_secs_f64()),
+        ),
+        ("tasks wanted".to_owned(), figures.tasks_wanted.to_string()),
+        (
+            "tasks launched".to_owned(),
+            figures.tasks_launched.to_string(),
+        ),
+        (
+            "tasks finished".to_owned(),
+            figures.tasks_finished.to_string(),
+        ),
+        ("allocation passes".to_owned(), figures.passes.to_string()),
+        ("offers".to_owned(), figures.offers.to_string()),
+        (
+            "offers declined".to_owned(),
+            figures.offers_declined.to_string(),
+        ),
+        (
+            "offers rescinded".to_owned(),
+            figures.offers_rescinded.to_string(),
+        ),
+        ("cpus used".to_owned(), percent(figures.cpus)),
+        ("mem used".to_owned(), percent(figures.mem)),
+        (
+            "Jain's fairness index".to_owned(),
+            format!("{:.3}", figures.jain),
+        ),
+        ("wait p50".to_owned(), millis(waits.p50)),
+        ("wait p90".to_owned(), millis(waits.p90)),
+        ("wait p99".to_owned(), millis(waits.p99)),
+        ("wait max".to_owned(), millis(waits.max)),
+    ];
+    // Most roles have one framework, which is always fair to itself.
+    let unfair = figures
+        .jain_by_role
+        .iter()
+        .filter(|(_, jain)| **jain < 0.9995);
+    for (role, jain) in unfair {
+        rows.push((format!("fairness in {role}"), format!("{jain:.3}")));
+    }
+    if let Some(last) = figures.samples.last() {
+        for (group, share) in figures.groups.iter().zip(&last.shares) {
+            rows.push((format!("share of {group} at last"), percent(*share)));
+        }
+    }
+    rows
+}
