@@ -463,41 +463,6 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "-master/operations/*",
         "come with offer operations",
     ),
-    (
-        "/metrics/snapshot",
-        "-master/invalid_operation_status_update_acknowledgements",
-        "come with offer operations",
-    ),
-    (
-        "/metrics/snapshot",
-        "-master/invalid_operation_status_updates",
-        "come with offer operations",
-    ),
-    (
-        "/metrics/snapshot",
-        "-master/messages_operation_status_update",
-        "come with offer operations",
-    ),
-    (
-        "/metrics/snapshot",
-        "-master/messages_operation_status_update_acknowledgement",
-        "come with offer operations",
-    ),
-    (
-        "/metrics/snapshot",
-        "-master/messages_reconcile_operations",
-        "come with offer operations",
-    ),
-    (
-        "/metrics/snapshot",
-        "-master/valid_operation_status_update_acknowledgements",
-        "come with offer operations",
-    ),
-    (
-        "/metrics/snapshot",
-        "-master/valid_operation_status_updates",
-        "come with offer operations",
-    ),
 ];
 
 #[test]
