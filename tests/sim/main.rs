@@ -103,6 +103,9 @@ fn seeds() {
     println!("{started} tasks started; {counts:?}");
     for what in [
         "agent crash",
+        "agent kill",
+        "container taken back",
+        "container not found again",
         "broken executor link",
         "broken link",
         "container crash",

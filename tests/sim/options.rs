@@ -25,6 +25,8 @@ pub(crate) struct Options {
     pub(crate) half_open: u64,
     /// Chance in 10,000 that an agent's machine crashes, per fault tick.
     pub(crate) agent_crash: u64,
+    /// Chance in 10,000 that an agent's process is killed, per fault tick.
+    pub(crate) agent_kill: u64,
     /// Chance in 10,000 that the master crashes, per fault tick.
     pub(crate) master_crash: u64,
     /// Chance in 10,000 that a container fails to start.
@@ -62,6 +64,7 @@ impl Options {
         let launch_failure = sometimes(500);
         let container_crash = sometimes(300);
         let checkpoint_failure = sometimes(50);
+        let agent_kill = sometimes(200);
         let millis = |rng: &mut Rng, max: u64| Duration::from_millis(1 + rng.below(max));
         Self {
             seed,
@@ -77,6 +80,7 @@ impl Options {
             disconnect,
             half_open,
             agent_crash,
+            agent_kill,
             master_crash,
             launch_failure,
             container_crash,

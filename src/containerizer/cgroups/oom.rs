@@ -164,6 +164,10 @@ impl OomWatch {
     /// Waits until the kernel has killed, or is about to kill, for memory. Does not return if it
     /// never does, also when the group is removed. Cancel safe.
     pub async fn killed(&mut self) -> OutOfMemory {
+        // While nobody listened, as between two lives of an agent.
+        if let Ok(Some(found)) = self.leaf.killed() {
+            return found;
+        }
         loop {
             if self.changed().await.is_err() {
                 std::future::pending::<()>().await;

@@ -81,9 +81,10 @@ impl World {
                         id.clone()
                     });
                 if let Some(id) = id {
+                    let boot = self.agents[index].boot;
                     self.after(
                         Duration::from_millis(500),
-                        Happening::ExecutorConnects(index, incarnation, id),
+                        Happening::ExecutorConnects(index, boot, id),
                     );
                 }
             }

@@ -3,30 +3,57 @@
 use super::*;
 
 impl World {
-    /// Containers of the agent's earlier lives: none has survived the end of the machine.
-    pub(super) fn recover(&mut self, index: usize, known: Vec<agent::ContainerConfig>) {
+    /// What an agent's containerizer finds of its earlier life.
+    pub(super) fn recover(&mut self, index: usize, wanted: Vec<agent::ContainerConfig>) {
         let incarnation = self.agents[index].incarnation;
-        let pause = Duration::from_millis(1) + self.life.up_to(Duration::from_millis(50));
-        for config in known {
-            self.count("container gone with its machine");
-            let ended = Ended {
-                message: "the machine has gone down".into(),
-                ..Ended::default()
-            };
+        let boot = self.agents[index].boot;
+        let wanted: Vec<ContainerId> = wanted.into_iter().map(|it| it.container_id).collect();
+        let node = &self.agents[index];
+        let found = |id: &ContainerId| node.containers.get(id).is_some_and(|it| it.started);
+        let unwanted = |id: &&ContainerId| !wanted.contains(id) || !found(id);
+        let gone: Vec<ContainerId> = node.containers.keys().filter(unwanted).cloned().collect();
+        let (there, missing): (Vec<_>, Vec<_>) = wanted.iter().cloned().partition(found);
+        for id in gone {
+            self.container_vanishes(index, &id);
+        }
+        let pause = Duration::from_millis(1);
+        for container_id in missing {
+            self.count("container not found again");
+            let ended = Box::new(Ended::default());
             let event = agent::Event::ContainerEnded {
-                container_id: config.container_id,
-                ended: Box::new(ended),
+                container_id,
+                ended,
             };
             self.after(pause, Happening::Agent(index, incarnation, event));
+        }
+        for id in there {
+            self.count("container taken back");
+            let event = agent::Event::ContainerLaunched {
+                container_id: id.clone(),
+                pid: 4711,
+            };
+            self.after(pause, Happening::Agent(index, incarnation, event));
+            // Most come back in time.
+            let wait = self.life.up_to(Duration::from_millis(2_200));
+            self.after(wait, Happening::ExecutorConnects(index, boot, id));
         }
         let pause = pause + self.life.up_to(Duration::from_millis(50));
         let done = agent::Event::Recovered;
         self.after(pause, Happening::Agent(index, incarnation, done));
     }
 
+    /// A container is gone with all its processes, and nobody is told.
+    pub(super) fn container_vanishes(&mut self, index: usize, id: &ContainerId) {
+        if let Some(container) = self.agents[index].containers.remove(id) {
+            for task in container.tasks.keys() {
+                self.checkers.died(&container.config.framework_id, task);
+            }
+        }
+    }
+
     pub(super) fn launch(&mut self, index: usize, config: agent::ContainerConfig) {
         let id = config.container_id.clone();
-        let incarnation = self.agents[index].incarnation;
+        let boot = self.agents[index].boot;
         self.count("container launch");
         let previous = self.agents[index]
             .containers
@@ -39,17 +66,14 @@ impl World {
                 reason: None,
                 message: "the simulation lets the launch fail".into(),
             };
-            self.after(
-                pause,
-                Happening::ContainerEnds(index, incarnation, id, ended),
-            );
+            self.after(pause, Happening::ContainerEnds(index, boot, id, ended));
         } else {
-            self.after(pause, Happening::ContainerStarts(index, incarnation, id));
+            self.after(pause, Happening::ContainerStarts(index, boot, id));
         }
     }
 
     pub(super) fn destroy(&mut self, index: usize, id: ContainerId) {
-        let incarnation = self.agents[index].incarnation;
+        let boot = self.agents[index].boot;
         let Some(container) = self.agents[index].containers.get_mut(&id) else {
             return;
         };
@@ -63,13 +87,14 @@ impl World {
         };
         self.after(
             Duration::from_millis(5),
-            Happening::ContainerEnds(index, incarnation, id, ended),
+            Happening::ContainerEnds(index, boot, id, ended),
         );
     }
 
-    pub(super) fn container_starts(&mut self, index: usize, incarnation: u32, id: &ContainerId) {
+    pub(super) fn container_starts(&mut self, index: usize, boot: u32, id: &ContainerId) {
         let node = &mut self.agents[index];
-        if incarnation != node.incarnation || node.core.is_none() {
+        // A launch does not get any further without its agent.
+        if boot != node.boot || node.core.is_none() {
             return;
         }
         let Some(container) = node.containers.get_mut(id) else {
@@ -87,16 +112,14 @@ impl World {
             },
         );
         let pause = self.life.up_to(Duration::from_millis(200));
-        self.after(
-            pause,
-            Happening::ExecutorConnects(index, incarnation, id.clone()),
-        );
+        self.after(pause, Happening::ExecutorConnects(index, boot, id.clone()));
     }
 
-    pub(super) fn executor_connects(&mut self, index: usize, incarnation: u32, id: &ContainerId) {
+    pub(super) fn executor_connects(&mut self, index: usize, boot: u32, id: &ContainerId) {
         let connection = ConnectionId(self.id());
         let node = &mut self.agents[index];
-        if incarnation != node.incarnation || node.core.is_none() {
+        // The next agent's recovery makes it try again.
+        if boot != node.boot || node.core.is_none() {
             return;
         }
         let Some(container) = node.containers.get_mut(id) else {
@@ -119,7 +142,7 @@ impl World {
 
     pub(super) fn executor_link_breaks(&mut self, index: usize, id: &ContainerId) {
         let node = &mut self.agents[index];
-        let incarnation = node.incarnation;
+        let boot = node.boot;
         let Some(container) = node.containers.get_mut(id) else {
             return;
         };
@@ -130,7 +153,7 @@ impl World {
         self.step_agent(index, agent::Event::ExecutorDisconnected { connection });
         self.after(
             Duration::from_millis(300),
-            Happening::ExecutorConnects(index, incarnation, id.clone()),
+            Happening::ExecutorConnects(index, boot, id.clone()),
         );
     }
 
@@ -146,6 +169,7 @@ impl World {
         if incarnation != node.incarnation || node.core.is_none() {
             return;
         }
+        let boot = node.boot;
         let Some(container) = node.containers.get_mut(id) else {
             return;
         };
@@ -164,13 +188,7 @@ impl World {
                 let task = TaskId::new(event.kill.as_ref().unwrap().task_id.value.as_str());
                 self.after(
                     Duration::from_millis(20),
-                    Happening::TaskBecomes(
-                        index,
-                        incarnation,
-                        id.clone(),
-                        task,
-                        TaskState::TaskKilled,
-                    ),
+                    Happening::TaskBecomes(index, boot, id.clone(), task, TaskState::TaskKilled),
                 );
             }
             Type::Acknowledged => {
@@ -192,7 +210,7 @@ impl World {
                         Duration::from_millis(10),
                         Happening::TaskBecomes(
                             index,
-                            incarnation,
+                            boot,
                             id.clone(),
                             task,
                             TaskState::TaskKilled,
@@ -207,7 +225,7 @@ impl World {
 
     pub(super) fn start_task(&mut self, index: usize, id: &ContainerId, info: v1::TaskInfo) {
         let node = &mut self.agents[index];
-        let incarnation = node.incarnation;
+        let boot = node.boot;
         let container = node.containers.get_mut(id).unwrap();
         let framework = container.config.framework_id.clone();
         let task = container.launch(info, &mut self.life);
@@ -220,7 +238,7 @@ impl World {
         let becomes = |world: &mut Self, pause: Duration, state| {
             world.after(
                 pause,
-                Happening::TaskBecomes(index, incarnation, id.clone(), task.clone(), state),
+                Happening::TaskBecomes(index, boot, id.clone(), task.clone(), state),
             );
         };
         if command {
@@ -265,13 +283,13 @@ impl World {
     pub(super) fn task_becomes(
         &mut self,
         index: usize,
-        incarnation: u32,
+        boot: u32,
         id: &ContainerId,
         task: &TaskId,
         state: TaskState,
     ) {
         let node = &mut self.agents[index];
-        if incarnation != node.incarnation || node.core.is_none() {
+        if boot != node.boot {
             return;
         }
         let Some(container) = node.containers.get_mut(id) else {
@@ -312,7 +330,7 @@ impl World {
     /// was told to and nothing is left to say.
     pub(super) fn maybe_exit(&mut self, index: usize, id: &ContainerId) {
         let node = &mut self.agents[index];
-        let incarnation = node.incarnation;
+        let boot = node.boot;
         let Some(container) = node.containers.get_mut(id) else {
             return;
         };
@@ -328,7 +346,7 @@ impl World {
             };
             self.after(
                 Duration::from_millis(3),
-                Happening::ContainerEnds(index, incarnation, id.clone(), ended),
+                Happening::ContainerEnds(index, boot, id.clone(), ended),
             );
         }
     }
@@ -336,12 +354,12 @@ impl World {
     pub(super) fn container_ends(
         &mut self,
         index: usize,
-        incarnation: u32,
+        boot: u32,
         id: ContainerId,
         ended: Ended,
     ) {
         let node = &mut self.agents[index];
-        if incarnation != node.incarnation || node.core.is_none() {
+        if boot != node.boot {
             return;
         }
         let Some(container) = node.containers.remove(&id) else {

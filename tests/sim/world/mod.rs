@@ -69,7 +69,7 @@ enum Happening {
     SchedulerConnects(usize, u32),
     SchedulerThinks(usize),
     SchedulerCalls(usize, u32, Box<SchedulerCall>),
-    /// A container's supervisor starts.
+    /// A container's supervisor starts. Containers know their machine's boot, not the agent's life.
     ContainerStarts(usize, u32, ContainerId),
     ExecutorConnects(usize, u32, ContainerId),
     ExecutorHears(usize, u32, ContainerId, Box<v1::executor::Event>),
@@ -350,21 +350,40 @@ impl World {
     fn crash_agent(&mut self, index: usize) {
         self.note(|| format!("agent {index} crashes"));
         self.count("agent crash");
+        self.agents[index].boot += 1;
+        let all: Vec<_> = self.agents[index].containers.keys().cloned().collect();
+        for id in all {
+            self.container_vanishes(index, &id);
+        }
+        self.stop_agent(index, Duration::from_secs(60));
+    }
+
+    /// The agent's process is killed: the executors of checkpointing frameworks go on without it.
+    fn kill_agent(&mut self, index: usize) {
+        self.note(|| format!("agent {index} is killed"));
+        self.count("agent kill");
+        let node = &mut self.agents[index];
+        let mut ending = Vec::new();
+        for (id, container) in &mut node.containers {
+            container.connection = None;
+            if !container.config.checkpoint {
+                ending.push(id.clone());
+            }
+        }
+        for id in ending {
+            self.container_vanishes(index, &id);
+        }
+        self.stop_agent(index, Duration::from_secs(20));
+    }
+
+    fn stop_agent(&mut self, index: usize, pause_max: Duration) {
         let node = &mut self.agents[index];
         node.core = None;
         node.timers.clear();
-        node.boot += 1;
-        let containers = std::mem::take(&mut node.containers);
-        let link = node.link.take();
-        for container in containers.into_values() {
-            for id in container.tasks.keys() {
-                self.checkers.died(&container.config.framework_id, id);
-            }
-        }
-        if let Some(connection) = link {
+        if let Some(connection) = node.link.take() {
             self.break_link(connection, false);
         }
-        let pause = self.faults.up_to(Duration::from_secs(60));
+        let pause = self.faults.up_to(pause_max);
         let incarnation = self.agents[index].incarnation;
         // An event for an incarnation that has no core is the signal to start the next one.
         self.after(
@@ -472,20 +491,20 @@ impl World {
                 self.after(Duration::from_secs(1), Happening::SchedulerThinks(index));
             }
             Happening::SchedulerCalls(index, epoch, call) => self.call(index, epoch, *call),
-            Happening::ContainerStarts(index, incarnation, id) => {
-                self.container_starts(index, incarnation, &id);
+            Happening::ContainerStarts(index, boot, id) => {
+                self.container_starts(index, boot, &id);
             }
-            Happening::ExecutorConnects(index, incarnation, id) => {
-                self.executor_connects(index, incarnation, &id);
+            Happening::ExecutorConnects(index, boot, id) => {
+                self.executor_connects(index, boot, &id);
             }
             Happening::ExecutorHears(index, incarnation, id, event) => {
                 self.executor_hears(index, incarnation, &id, &event);
             }
-            Happening::TaskBecomes(index, incarnation, id, task, state) => {
-                self.task_becomes(index, incarnation, &id, &task, state);
+            Happening::TaskBecomes(index, boot, id, task, state) => {
+                self.task_becomes(index, boot, &id, &task, state);
             }
-            Happening::ContainerEnds(index, incarnation, id, ended) => {
-                self.container_ends(index, incarnation, id, ended);
+            Happening::ContainerEnds(index, boot, id, ended) => {
+                self.container_ends(index, boot, id, ended);
             }
             Happening::Fault => self.fault(),
         }
@@ -509,7 +528,11 @@ impl World {
                 self.crash_agent(index);
                 continue;
             }
-            let incarnation = self.agents[index].incarnation;
+            if self.chance(self.options.agent_kill) {
+                self.kill_agent(index);
+                continue;
+            }
+            let boot = self.agents[index].boot;
             for id in self.agents[index]
                 .containers
                 .keys()
@@ -523,7 +546,7 @@ impl World {
                         reason: None,
                         message: "killed by the simulation".into(),
                     };
-                    self.container_ends(index, incarnation, id, ended);
+                    self.container_ends(index, boot, id, ended);
                 } else if self.chance(self.options.disconnect) {
                     self.executor_link_breaks(index, &id);
                 }
