@@ -61,7 +61,6 @@ impl Offer {
             allocation_info: Some(v1::resource::AllocationInfo {
                 role: Some(self.role.as_str().to_owned()),
             }),
-            ..v1::Offer::default()
         }
     }
 }

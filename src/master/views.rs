@@ -75,7 +75,6 @@ impl Snapshot {
                 .framework_offered(framework)
                 .to_proto(ReservationForm::Both),
             offer_constraints: Some(Default::default()),
-            ..get_frameworks::Framework::default()
         }
     }
 }
