@@ -226,8 +226,8 @@ async fn fill(agents: usize) -> Result<Cluster, Failure> {
         let roles = vec!["*".to_owned()];
         schedulers.push(subscribe(&handle, info, roles).await?);
     }
-    for agent in 0..agents {
-        finish(&handle, &links[agent], &schedulers, agent, frameworks).await?;
+    for (agent, link) in links.iter().enumerate() {
+        finish(&handle, link, &schedulers, agent, frameworks).await?;
     }
     Ok(Cluster {
         address,

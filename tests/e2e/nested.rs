@@ -147,7 +147,7 @@ fn sessions_run_beside_the_task() {
         move || session(agent, &id, "cat; echo bye", Value::Null)
     });
     cluster.wait_until("the session runs", LIMIT, || {
-        input(agent, &[named.clone()]).code == 200
+        input(agent, std::slice::from_ref(&named)).code == 200
     });
     let heartbeat = json!({"type": "PROCESS_IO", "process_io":
         {"type": "CONTROL", "control": {"type": "HEARTBEAT"}}});

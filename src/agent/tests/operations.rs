@@ -169,7 +169,7 @@ fn nobody_is_told_before_it_is_written_down() {
     rig.step(Event::TimerFired(key));
     assert_eq!(
         told_operations(&rig.take()),
-        [update.clone()],
+        std::slice::from_ref(&update),
         "again, the same"
     );
     rig.acknowledge_operation(&update);

@@ -121,7 +121,7 @@ fn an_executor_that_stays_away_ends_and_a_task_that_never_arrived_is_lost() {
     next.step(Event::TimerFired(TimerKey::ExecutorRegistration(
         away.clone(),
     )));
-    assert_eq!(destroyed(&next.take()), [away.clone()]);
+    assert_eq!(destroyed(&next.take()), std::slice::from_ref(&away));
     next.ended(&away, Ended::default());
     let update = update_sent(&next.take());
     assert_eq!(update.status.state(), TaskState::TaskLost);

@@ -94,7 +94,6 @@ fn frameworks_are_asked_to_leave_and_their_answers_are_shown() {
         inverse_offer_ids: vec![asked[0].id.clone()],
         filters: Some(v1::Filters {
             refuse_seconds: Some(30.0),
-            ..v1::Filters::default()
         }),
     };
     bench

@@ -54,11 +54,13 @@ impl Bench {
     }
 
     fn warnings(&self) -> Vec<&v1::master::FrameworkStarving> {
-        let warning = |event| match event {
-            &OperatorEvent::FrameworkStarving(ref warning) => Some(&**warning),
-            _ => None,
-        };
-        self.published.iter().filter_map(warning).collect()
+        let events = self.published.iter();
+        events
+            .filter_map(|event| match event {
+                OperatorEvent::FrameworkStarving(warning) => Some(&**warning),
+                _ => None,
+            })
+            .collect()
     }
 }
 
