@@ -131,28 +131,14 @@ impl Checkpointed {
                 self.executors
                     .insert((framework_id.clone(), executor_id), executor);
             }
-            Record::Launched { container_id, pid } => {
-                let found = self
-                    .executors
-                    .values_mut()
-                    .find(|executor| executor.container_id == *container_id);
-                if let Some(executor) = found {
-                    executor.pid = Some(*pid);
-                }
-            }
+            Record::Launched { container_id, pid } => self.launched(container_id, *pid),
             Record::ExecutorEnded {
                 framework_id,
                 executor_id,
                 container_id,
             } => {
                 let key = (framework_id.clone(), executor_id.clone());
-                let same = self
-                    .executors
-                    .get(&key)
-                    .is_some_and(|executor| executor.container_id == *container_id);
-                if same {
-                    self.executors.remove(&key);
-                }
+                self.end_executor(&key, container_id);
             }
             Record::Task {
                 framework_id,
@@ -190,6 +176,20 @@ impl Checkpointed {
             Record::OperationAcknowledged { uuid } => {
                 self.operations.remove(uuid);
             }
+        }
+    }
+
+    fn launched(&mut self, container_id: &ContainerId, pid: u32) {
+        let mut executors = self.executors.values_mut();
+        if let Some(executor) = executors.find(|it| it.container_id == *container_id) {
+            executor.pid = Some(pid);
+        }
+    }
+
+    fn end_executor(&mut self, key: &(FrameworkId, ExecutorId), container_id: &ContainerId) {
+        let executor = self.executors.get(key);
+        if executor.is_some_and(|executor| executor.container_id == *container_id) {
+            self.executors.remove(key);
         }
     }
 

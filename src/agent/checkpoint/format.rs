@@ -93,11 +93,7 @@ fn to_wire(record: &Record) -> JournalRecord {
             info,
             boot_id,
             epoch,
-        } => wire::Record::Agent(wire::Agent {
-            info: (**info).clone(),
-            boot_id: boot_id.clone(),
-            epoch: *epoch,
-        }),
+        } => agent_to_wire(info, boot_id, *epoch),
         Record::AgentRemoved => wire::Record::AgentRemoved(wire::AgentRemoved {}),
         Record::Restarted => wire::Record::Restarted(wire::Restarted {}),
         Record::Draining { config, since } => wire::Record::Draining(wire::Draining {
@@ -172,14 +168,21 @@ fn to_wire(record: &Record) -> JournalRecord {
             converted: converted.clone(),
         }),
         Record::OperationAcknowledged { uuid } => {
-            wire::Record::OperationAcknowledged(wire::OperationAcknowledged {
-                operation_uuid: uuid.0.to_vec(),
-            })
+            let operation_uuid = uuid.0.to_vec();
+            wire::Record::OperationAcknowledged(wire::OperationAcknowledged { operation_uuid })
         }
     };
     JournalRecord {
         record: Some(record),
     }
+}
+
+fn agent_to_wire(info: &v1::AgentInfo, boot_id: &str, epoch: u64) -> wire::Record {
+    wire::Record::Agent(wire::Agent {
+        info: info.clone(),
+        boot_id: boot_id.to_owned(),
+        epoch,
+    })
 }
 
 /// Ids were checked before they were written: they are taken as they are.

@@ -214,6 +214,7 @@ fn reservations_and_open_reports_survive_a_restart() {
             Some(made.clone()),
             "folders that were lost are made again"
         );
+        next.step(Event::Recovered);
         next.step(Event::MasterConnected { connection: MASTER });
         let effects = next.take();
         let link::from_agent::Message::Reregister(message) = sent(&effects)[0] else {

@@ -144,6 +144,20 @@ impl AgentCalls {
                 answer.get_containers = Some(views::containers(&measured, nested, &guests));
                 response::Type::GetContainers
             }
+            call::Type::PruneImages => {
+                let message = "PRUNE_IMAGES: this agent keeps no images: no provider is configured";
+                return Err(ApiError::invalid(message));
+            }
+            _ => return self.of_guests(kind, call).await,
+        };
+        answer.r#type = Some(of.into());
+        Ok(answer)
+    }
+
+    /// The calls about containers that operators have started.
+    async fn of_guests(&self, kind: call::Type, call: Call) -> Result<Response, ApiError> {
+        let mut answer = Response::default();
+        let of = match kind {
             call::Type::WaitContainer => {
                 answer.wait_container = Some(self.guests.wait(&call).await?);
                 response::Type::WaitContainer
@@ -174,10 +188,6 @@ impl AgentCalls {
                 let name = kind.as_str_name();
                 let message = format!("type: {name} is a stream; send it to POST /api/v1");
                 return Err(ApiError::field("type", message));
-            }
-            call::Type::PruneImages => {
-                let message = "PRUNE_IMAGES: this agent keeps no images: no provider is configured";
-                return Err(ApiError::invalid(message));
             }
             _ => return self.of_state(kind).await,
         };
