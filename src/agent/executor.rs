@@ -243,6 +243,18 @@ impl Executor {
         }
     }
 
+    /// An executor may report before its containerizer has said which process it is.
+    pub(super) fn name_supervisor(&mut self, pid: u32) {
+        let ids: Vec<TaskId> = self.tasks.keys().cloned().collect();
+        for id in ids {
+            for status in &mut self.task_mut(&id).statuses {
+                if let Some(container) = &mut status.container_status {
+                    container.executor_pid.get_or_insert(pid);
+                }
+            }
+        }
+    }
+
     /// A change to one task; panics if it is not there.
     pub(super) fn task_mut(&mut self, id: &TaskId) -> &mut Task {
         let task = self

@@ -211,6 +211,7 @@ impl Agent {
             return;
         };
         executor.pid = Some(pid);
+        executor.name_supervisor(pid);
         if executor.checkpoint {
             let record = Record::Launched {
                 container_id: container_id.clone(),

@@ -209,12 +209,12 @@ fn other_cases() -> Vec<Case> {
             Some("teardown"),
         ),
         case(
-            "what is not served",
+            "a stream that is not asked for as one",
             OPERATOR,
-            operator(master::call::Type::DrainAgent),
-            Code::Unimplemented,
-            "DRAIN_AGENT is not served by this version",
-            None,
+            operator(master::call::Type::Subscribe),
+            invalid,
+            "type: SUBSCRIBE opens a stream; send it with Subscribe",
+            Some("type"),
         ),
         case(
             "no such method",

@@ -162,7 +162,7 @@ fn a_master_drains_on_sigterm_and_logs_as_told() {
     let mut daemon = master(
         &dir,
         &[
-            "--quorum=1",
+            "--webui_dir=/srv/pages",
             "--log_format=json",
             &dir.flag("log_dir", "logs"),
         ],
@@ -181,7 +181,7 @@ fn a_master_drains_on_sigterm_and_logs_as_told() {
         line.map(|line| line["level"].clone())
     };
     assert_eq!(
-        level_of("--quorum has no effect in this version").unwrap(),
+        level_of("--webui_dir has no effect in this version").unwrap(),
         "WARN"
     );
     assert_eq!(level_of("master serves on 127.0.0.1:").unwrap(), "INFO");

@@ -143,7 +143,7 @@ fn wrong_files_in_etc_are_named() {
     folder.write("etc/mesos/zk", "zk://h1,h2:2181/mesos\n");
     assert_eq!(
         agent(),
-        "/etc/mesos/zk: not a ZooKeeper address: server 1 of the list is no host:port; write \
+        "/etc/mesos/zk: 'zk://h1,h2:2181/mesos': not a ZooKeeper address: server 1 of the list is no host:port; write \
          zk://[user:password@]host:port[,host:port...]/path"
     );
     // What the command line says is not asked of the files.

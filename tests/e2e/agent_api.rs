@@ -339,7 +339,7 @@ fn files_of_sandboxes_and_logs() {
     assert_eq!(read("&offset=50").json(), json!({"data": "", "offset": 11}));
     assert_eq!(
         read("&offset=0&jsonp=f").text(),
-        "f({\"data\":\"0123456789\\n\",\"offset\":0});"
+        "f({\"data\":\"0123456789\\n\",\"offset\":0})"
     );
 
     let whole = get(agent, &format!("/files/download?path={latest}/stdout"));

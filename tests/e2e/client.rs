@@ -195,7 +195,8 @@ fn stable_keys(scene: &Scene) {
     assert_eq!(keys(&first(&["tasks"])), of_task);
     assert_eq!(
         keys(&first(&["agents"])),
-        "active address allocated attributes hostname id offered registered reregistered total version"
+        "active address allocated attributes deactivated hostname id offered registered reregistered \
+         state total version"
     );
     assert_eq!(
         keys(&first(&["frameworks"])),
@@ -228,7 +229,7 @@ fn files_and_logs(scene: &Scene) {
     assert_eq!(code, 1, "{line}");
     assert!(line.ends_with("/none' does not exist"), "{line}");
     let (code, line) = scene.failure(&["cat", "web-1", "../../../../../../etc/passwd"]);
-    assert_eq!(code, 77, "{line}");
+    assert_eq!(code, 64, "{line}");
     let (code, line) = scene.failure(&["logs", "nobody"]);
     assert_eq!(code, 1, "{line}");
     assert!(line.starts_with("mesosd: no task 'nobody': "), "{line}");

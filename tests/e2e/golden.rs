@@ -315,16 +315,6 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ),
     ("flags", "+*", "mesosd's own"),
     ("flags", "-allocator", "there is one"),
-    (
-        "flags",
-        "-allocator_agent_recovery_factor",
-        "comes with recovery of quota",
-    ),
-    (
-        "flags",
-        "-allocator_recovery_timeout",
-        "comes with recovery of quota",
-    ),
     ("flags", "-authentication_v0_timeout", "no SASL"),
     ("flags", "-authenticators", "no SASL"),
     ("flags", "-authorizers", "comes with authorization"),
@@ -348,9 +338,6 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("flags", "-publish_per_framework_metrics", "comes with them"),
     ("flags", "-recovery_agent_removal_limit", "not served"),
     ("flags", "-registry_fetch_timeout", "of the replicated log"),
-    ("flags", "-registry_gc_interval", "not served"),
-    ("flags", "-registry_max_agent_age", "not served"),
-    ("flags", "-registry_max_agent_count", "not served"),
     ("flags", "-registry_store_timeout", "of the replicated log"),
     ("flags", "-registry_strict", "not served"),
     ("flags", "-require_agent_domain", "not served"),
@@ -437,11 +424,6 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "/metrics/snapshot",
         "-master/slave_shutdowns_scheduled",
         "agents that came too late may stay",
-    ),
-    (
-        "/metrics/snapshot",
-        "-master/slave_unreachable_canceled",
-        "removals are not rate limited",
     ),
     (
         "/metrics/snapshot",
