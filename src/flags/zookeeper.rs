@@ -44,7 +44,7 @@ pub struct ZooKeeperFlags {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "ZooKeeper", rename_all = "snake_case")]
 pub struct ElectionFlags {
-    /// ZooKeeper ensemble and path, zk://[user:password@]host:port[,host:port...]/path: masters with
+    /// ZooKeeper ensemble and path, `zk://[user:password@]host:port[,host:port...]/path`: masters with
     /// the same one elect their leader there, and keep the registry there.
     #[arg(long, value_name = "URL")]
     pub zk: Option<ZooKeeperUrl>,

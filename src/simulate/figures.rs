@@ -70,7 +70,7 @@ pub struct Figures {
     pub cpus: f64,
     /// Mean over time of the part of all memory that tasks used.
     pub mem: f64,
-    /// Jain's index over all frameworks that wanted something; see [`jain`].
+    /// Jain's index over all frameworks that wanted something; see `jain`.
     pub jain: f64,
     /// The same over the frameworks of each role.
     pub jain_by_role: BTreeMap<String, f64>,
