@@ -118,7 +118,8 @@ fn write(arguments: &SimulateArgs, suffix: &str, figures: &Figures) -> Result<()
         ("svg", simulate::svg(figures, &format!("{stem}{suffix}"))),
     ] {
         let path = arguments.out.join(format!("{stem}{suffix}.{ending}"));
-        fs::write(&path, text).map_err(|source| SimulateError::Write {
+        let written = fs::create_dir_all(&arguments.out).and_then(|()| fs::write(&path, text));
+        written.map_err(|source| SimulateError::Write {
             path: path.display().to_string(),
             source,
         })?;

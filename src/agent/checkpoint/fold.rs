@@ -91,6 +91,13 @@ pub struct CheckpointedUpdates {
     pub queue: Vec<Arc<v1::TaskStatus>>,
 }
 
+impl CheckpointedUpdates {
+    fn ends_its_task(&self) -> bool {
+        let last = self.queue.last();
+        last.is_some_and(|status| status.state().is_terminal())
+    }
+}
+
 impl Checkpointed {
     /// Takes the next record.
     pub fn apply(&mut self, record: &Record) {
@@ -188,9 +195,21 @@ impl Checkpointed {
 
     fn end_executor(&mut self, key: &(FrameworkId, ExecutorId), container_id: &ContainerId) {
         let executor = self.executors.get(key);
-        if executor.is_some_and(|executor| executor.container_id == *container_id) {
-            self.executors.remove(key);
+        if !executor.is_some_and(|executor| executor.container_id == *container_id) {
+            return;
         }
+        self.executors.remove(key);
+        // Of tasks that ended without a word (their framework was removed) nothing is news any more.
+        let of_executor = |framework_id: &FrameworkId, executor_id: Option<&ExecutorId>| {
+            *framework_id == key.0 && executor_id == Some(&key.1)
+        };
+        self.updates.retain(|task, updates| {
+            !of_executor(&task.0, updates.executor_id.as_ref()) || updates.ends_its_task()
+        });
+        let updates = &self.updates;
+        self.tasks.retain(|task, written| {
+            !of_executor(&task.0, Some(&written.executor_id)) || updates.contains_key(task)
+        });
     }
 
     /// The agent's id goes with all that belongs to it.
@@ -253,10 +272,7 @@ impl Checkpointed {
     /// A new life begins. Without its end a task's story is over all the same: its executor is gone, and
     /// the master tells so when the agent comes back without it. Old states would contradict that.
     pub fn restart(&mut self) {
-        self.updates.retain(|_, updates| {
-            let last = updates.queue.last();
-            last.is_some_and(|status| status.state().is_terminal())
-        });
+        self.updates.retain(|_, updates| updates.ends_its_task());
         let updates = &self.updates;
         self.tasks.retain(|key, _| updates.contains_key(key));
     }

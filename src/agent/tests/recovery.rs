@@ -393,3 +393,18 @@ fn a_work_dir_that_cannot_be_written_is_named() {
     assert!(text.starts_with("--work_dir: cannot create"), "{text}");
     assert!(text.contains(file.to_str().unwrap()), "{text}");
 }
+
+#[test]
+fn what_a_removed_framework_did_not_end_is_not_told_by_the_next_life() {
+    let mut rig = Rig::registered();
+    let container = rig.running(durable(), "t");
+    rig.update("t", status("t", TaskState::TaskRunning, 1));
+    rig.master(link::from_master::Message::ShutdownFramework(
+        link::ShutdownFramework {
+            framework_id: "F".into(),
+        },
+    ));
+    rig.ended(&container, Ended::default());
+    assert!(rig.disk.updates.is_empty(), "{:?}", rig.disk.updates);
+    assert!(rig.disk.tasks.is_empty(), "{:?}", rig.disk.tasks);
+}

@@ -11,6 +11,7 @@ use super::*;
 
 mod demand;
 mod lessons;
+mod load;
 mod multi_framework;
 mod properties;
 mod reference;
