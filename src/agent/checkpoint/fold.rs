@@ -195,7 +195,7 @@ impl Checkpointed {
 
     fn end_executor(&mut self, key: &(FrameworkId, ExecutorId), container_id: &ContainerId) {
         let executor = self.executors.get(key);
-        if !executor.is_some_and(|executor| executor.container_id == *container_id) {
+        if executor.is_none_or(|executor| executor.container_id != *container_id) {
             return;
         }
         self.executors.remove(key);
