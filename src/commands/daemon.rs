@@ -74,7 +74,10 @@ pub(super) enum DaemonError {
 impl DaemonError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Flags(_) => ExitCode::Usage,
+            // Flags that do not fit what the earlier run has left do not become right by themselves.
+            Self::Flags(_) | Self::Agent(AgentError::Changed(_) | AgentError::Resources(_)) => {
+                ExitCode::Usage
+            }
             Self::Log(_)
             | Self::Directory { .. }
             | Self::Registry(_)

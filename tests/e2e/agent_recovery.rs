@@ -162,7 +162,7 @@ fn cleanup_ends_what_is_left_and_a_changed_agent_is_refused() {
     assert_eq!(agent.wait(LIMIT), Some(0), "{}", agent.log());
     assert!(!processes_of(&scheduler, "stays").is_empty());
     let code = agent.run_to_end(&["--resources=cpus:1;mem:64;disk:64"]);
-    assert_ne!(code, Some(0), "{}", agent.log());
+    assert_eq!(code, Some(64), "{}", agent.log());
     assert!(
         agent.log().contains("--reconfiguration_policy=equal: "),
         "{}",
