@@ -484,7 +484,7 @@ fn last_word(ended: &Ended, ending: Option<&Ending>, launched: bool) -> Report {
         return failed(limit.reason, limit.message.clone()).limited(limit.resources.clone());
     }
     let message = if ended.message.is_empty() {
-        "the executor ended".to_owned()
+        "Executor terminated".to_owned()
     } else {
         ended.message.clone()
     };

@@ -3,6 +3,7 @@
 use crate::base::{AgentId, ConnectionId, ExecutorId, FrameworkId, OfferId, TaskId, Timestamp};
 use crate::proto::v1;
 use crate::proto::v1::TaskState;
+use crate::proto::v1::master_info;
 use crate::proto::v1::scheduler::{Event, event};
 use crate::proto::v1::task_status::{Reason, Source};
 
@@ -31,7 +32,7 @@ impl Step<'_> {
             subscribed: Some(event::Subscribed {
                 framework_id: framework_id.into(),
                 heartbeat_interval_seconds: Some(HEARTBEAT_SECONDS),
-                master_info: Some(master.clone()),
+                master_info: Some(for_schedulers(master)),
             }),
             ..Event::default()
         };
@@ -145,6 +146,16 @@ impl Step<'_> {
         };
         self.tell(connection, event::Type::Failure, event);
     }
+}
+
+/// The master as SUBSCRIBED describes it: without the capabilities that came after Mesos 1.5. Strict
+/// decoders of that time (the crate async-mesos, mesos-go with JSON) refuse the whole event for a value
+/// that they do not know, and no scheduler asks for them; `/state`, GET_MASTER and the znode have all.
+fn for_schedulers(master: &v1::MasterInfo) -> v1::MasterInfo {
+    let mut info = master.clone();
+    info.capabilities
+        .retain(|capability| capability.r#type() == master_info::capability::Type::AgentUpdate);
+    info
 }
 
 /// A status that the master makes up: without uuid, not to be acknowledged, not sent again.

@@ -64,18 +64,21 @@ impl Master {
         };
         let status = match agent_id {
             None if !self.recovered.is_empty() => return,
-            None => answer(TaskState::TaskUnknown, "the task is not known"),
+            None => answer(TaskState::TaskUnknown, "Reconciliation: Task is unknown"),
             Some(id) if self.recovered.contains_key(id) => return,
             Some(id) if self.agents.contains_key(id) => {
-                answer(TaskState::TaskGone, "the agent does not have the task")
+                answer(TaskState::TaskGone, "Reconciliation: Task is gone")
             }
             Some(id) => match self.unreachable.get(id) {
                 Some(since) => {
-                    let mut status = answer(TaskState::TaskUnreachable, "the agent is unreachable");
+                    let mut status = answer(
+                        TaskState::TaskUnreachable,
+                        "Reconciliation: Task is unreachable",
+                    );
                     status.unreachable_time = Some(time(*since));
                     status
                 }
-                None => answer(TaskState::TaskUnknown, "neither task nor agent are known"),
+                None => answer(TaskState::TaskUnknown, "Reconciliation: Task is unknown"),
             },
         };
         step.send_update(connection, status);
@@ -85,7 +88,7 @@ impl Master {
 /// The newest status that the scheduler was sent of a task, as reconciliation repeats it.
 fn known_status(task: &Task, at: Timestamp) -> v1::TaskStatus {
     let state = task.reported_state();
-    let (reason, text) = (Reason::Reconciliation, "the newest state that was reported");
+    let (reason, text) = (Reason::Reconciliation, "Reconciliation: Latest task state");
     let mut status = master_status(&task.id, Some(&task.agent_id), state, reason, text, at);
     status.executor_id = task.executor_id.as_ref().map(Into::into);
     let mut newest_first = task.statuses.iter().rev();

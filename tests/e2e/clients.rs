@@ -38,6 +38,45 @@ fn pymesos_schedules_executes_and_operates() {
     cluster.stop();
 }
 
+#[test]
+fn mesos_framework_for_node_schedules() {
+    let name = "mesos_framework_for_node_schedules";
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/target/node");
+    if !std::path::Path::new(directory)
+        .join("node_modules/mesos-framework/package.json")
+        .exists()
+    {
+        mesosd::testing::skip(
+            name,
+            "mesos-framework is not in target/node: tests/run installs it",
+        );
+        return;
+    }
+    let cluster = Cluster::start(1, "cpus:2;mem:1024;disk:1024;ports:[31000-31100]");
+    let address: SocketAddr = cluster.address().parse().unwrap();
+    // Its logs go to the working directory.
+    let logs = tempfile::tempdir().unwrap();
+    std::fs::create_dir(logs.path().join("logs")).unwrap();
+    let output = Command::new("node")
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/node/mesos_framework.js"
+        ))
+        .args([address.ip().to_string(), address.port().to_string()])
+        .env("NODE_PATH", format!("{directory}/node_modules"))
+        .current_dir(logs.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.ends_with("ok\n"),
+        "{text}\n{}\n{}",
+        String::from_utf8_lossy(&output.stderr),
+        cluster.logs()
+    );
+    cluster.stop();
+}
+
 /// Code and text of what an agent answers to a request of an executor.
 fn executor_call(agent: SocketAddr, method: &str, headers: &str, body: &str) -> (u16, String) {
     let mut socket = TcpStream::connect(agent).unwrap();

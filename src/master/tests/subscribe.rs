@@ -22,6 +22,26 @@ fn ids_are_minted_in_order() {
 }
 
 #[test]
+fn subscribed_names_no_capability_that_old_decoders_refuse() {
+    use v1::master_info::{Capability, capability::Type};
+    let all = [Type::AgentUpdate, Type::AgentDraining, Type::QuotaV2];
+    let mut config = MasterConfig::new("m");
+    config.info.capabilities = all
+        .map(|kind| Capability {
+            r#type: Some(kind.into()),
+        })
+        .into();
+    let mut bench = Bench::with(config, Registry::default());
+    let connection = bench.connection();
+    bench.subscribe_on(connection, framework("f"));
+    let events = bench.events(connection);
+    let told = events[0].subscribed.as_ref().unwrap().master_info.as_ref();
+    let told = told.unwrap().capabilities.iter().map(Capability::r#type);
+    assert_eq!(told.collect::<Vec<_>>(), [Type::AgentUpdate]);
+    assert_eq!(bench.snapshot().master.capabilities.len(), all.len());
+}
+
+#[test]
 fn an_unknown_id_is_taken_as_it_is() {
     let mut bench = Bench::new();
     let mut info = framework("f");
