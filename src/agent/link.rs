@@ -77,6 +77,8 @@ enum LinkError {
     Refused(#[source] Box<Status>),
     #[error("no answer within {} s", OPEN_TIMEOUT.as_secs())]
     Slow,
+    #[error("another master leads now")]
+    Moved,
 }
 
 /// The innermost cause, which is the one that says something ("Connection refused").
@@ -130,8 +132,12 @@ impl LinkClient {
         let mut pause = PAUSE_MIN;
         let mut reported: Option<String> = None;
         let mut redirected: Option<String> = None;
+        let (mut present, mut former): (Option<String>, Option<String>) = (None, None);
         while !self.events.is_closed() {
             let known = self.masters.borrow_and_update().clone();
+            if known.is_some() && known != present {
+                former = std::mem::replace(&mut present, known.clone());
+            }
             let Some(address) = redirected.take().or(known) else {
                 if self.masters.changed().await.is_err() {
                     return;
@@ -145,7 +151,9 @@ impl LinkClient {
                 }
                 Err(error) => {
                     if let LinkError::Refused(status) = &error {
-                        redirected = leader(status).filter(|leader| *leader != address);
+                        // Who was just elected may not know it yet, and name the one before it.
+                        redirected = leader(status)
+                            .filter(|leader| *leader != address && Some(leader) != former.as_ref());
                     }
                     // One line per trouble, not one per attempt.
                     let line = format!("the master at {address} cannot be reached: {error}");
@@ -159,7 +167,13 @@ impl LinkClient {
             pause = (pause * 2).min(PAUSE_MAX);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                changed = self.masters.changed() => if changed.is_err() { return },
+                changed = self.masters.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    // What the old leader has cost says nothing about the new one.
+                    pause = PAUSE_MIN;
+                }
                 () = self.events.closed() => return,
             }
         }
@@ -167,23 +181,13 @@ impl LinkClient {
 
     /// One stream from its start to its end; an error if it never opened.
     async fn attempt(&mut self, address: &str) -> Result<(), LinkError> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|_| LinkError::Address(address.to_owned()))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .tcp_keepalive(Some(KEEPALIVE))
-            .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE)
-            .keep_alive_while_idle(true);
-        let channel = endpoint.connect().await.map_err(LinkError::Connect)?;
-        let mut client = AgentLinkClient::new(channel).max_decoding_message_size(MESSAGE_MAX);
         let (messages, outgoing) = mpsc::channel(OUTGOING_MAX);
-        let opening = client.connect(ReceiverStream::new(outgoing));
-        let mut incoming = tokio::time::timeout(OPEN_TIMEOUT, opening)
-            .await
-            .map_err(|_| LinkError::Slow)?
-            .map_err(|status| LinkError::Refused(Box::new(status)))?
-            .into_inner();
+        let mut masters = self.masters.clone();
+        // A machine that is off answers nothing at all: who waits for it misses the next leader.
+        let mut incoming = tokio::select! {
+            opened = open(address, outgoing) => opened?,
+            () = moved(&mut masters, address) => return Err(LinkError::Moved),
+        };
         let connection = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed));
         let (open, closed) = oneshot::channel();
         let outgoing = Outgoing {
@@ -245,6 +249,42 @@ impl LinkClient {
     async fn tell(&self, event: LinkEvent) {
         // A closed queue means that the agent has ended; `run` sees it.
         drop(self.events.send(event).await);
+    }
+}
+
+/// Connects and opens the stream.
+async fn open(
+    address: &str,
+    outgoing: mpsc::Receiver<FromAgent>,
+) -> Result<Streaming<FromMaster>, LinkError> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|_| LinkError::Address(address.to_owned()))?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .tcp_keepalive(Some(KEEPALIVE))
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .keep_alive_while_idle(true);
+    let channel = endpoint.connect().await.map_err(LinkError::Connect)?;
+    let mut client = AgentLinkClient::new(channel).max_decoding_message_size(MESSAGE_MAX);
+    let opening = client.connect(ReceiverStream::new(outgoing));
+    let stream = tokio::time::timeout(OPEN_TIMEOUT, opening)
+        .await
+        .map_err(|_| LinkError::Slow)?
+        .map_err(|status| LinkError::Refused(Box::new(status)))?;
+    Ok(stream.into_inner())
+}
+
+/// Returns when a master other than the one at `address` has come to lead.
+async fn moved(masters: &mut watch::Receiver<Option<String>>, address: &str) {
+    loop {
+        if masters.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        let leader = masters.borrow_and_update();
+        if leader.as_deref().is_some_and(|leader| leader != address) {
+            return;
+        }
     }
 }
 

@@ -27,7 +27,11 @@ type Opened = (
     mpsc::Sender<Result<FromMaster, Status>>,
 );
 
-struct FakeMaster(mpsc::Sender<Opened>);
+struct FakeMaster {
+    links: mpsc::Sender<Opened>,
+    /// What it answers instead of opening a link, the last one first.
+    refusals: Arc<Mutex<Vec<Status>>>,
+}
 
 #[tonic::async_trait]
 impl AgentLink for FakeMaster {
@@ -37,8 +41,11 @@ impl AgentLink for FakeMaster {
         &self,
         request: Request<Streaming<FromAgent>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
+        if let Some(status) = self.refusals.lock().unwrap().pop() {
+            return Err(status);
+        }
         let (sender, receiver) = mpsc::channel(16);
-        drop(self.0.send((request.into_inner(), sender)).await);
+        drop(self.links.send((request.into_inner(), sender)).await);
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }
@@ -46,13 +53,18 @@ impl AgentLink for FakeMaster {
 /// A master that the test speaks for.
 struct Master {
     links: mpsc::Receiver<Opened>,
+    refusals: Arc<Mutex<Vec<Status>>>,
     server: JoinHandle<()>,
 }
 
 impl Master {
     async fn listen(listener: TcpListener) -> Self {
         let (sender, links) = mpsc::channel(4);
-        let service = AgentLinkServer::new(FakeMaster(sender));
+        let refusals = Arc::default();
+        let service = AgentLinkServer::new(FakeMaster {
+            links: sender,
+            refusals: Arc::clone(&refusals),
+        });
         let server = tokio::spawn(async move {
             tonic::transport::Server::builder()
                 .add_service(service)
@@ -60,7 +72,11 @@ impl Master {
                 .await
                 .unwrap();
         });
-        Self { links, server }
+        Self {
+            links,
+            refusals,
+            server,
+        }
     }
 
     /// The next link, after its registration was answered; gives the agent's first message too.
@@ -382,6 +398,39 @@ async fn a_master_that_cannot_be_reached_is_tried_again() {
     let (_link, first) = master.admit().await;
     assert!(matches!(first, from_agent::Message::Register(_)));
     drop(agent);
+}
+
+#[tokio::test]
+async fn a_new_leader_does_not_wait_for_what_the_old_one_has_cost() {
+    let folder = tempfile::tempdir().unwrap();
+    // Nobody accepts: a machine that is off, whose address takes whatever is sent there.
+    let off = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (masters, known) = watch::channel(Some(off.local_addr().unwrap().to_string()));
+    let mut agent = start(parts(folder.path(), known)).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // The next leader's process has died: refused at once, again and again, with growing pauses.
+    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = dead.local_addr().unwrap().to_string();
+    drop(dead);
+    masters.send_replace(Some(closed.clone()));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // The third one still reads the registry when the agent comes, and knows the dead one only.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut master = Master::listen(listener).await;
+    let mut early = Status::unavailable("not yet");
+    early
+        .metadata_mut()
+        .insert("mesos-leader", closed.parse().unwrap());
+    *master.refusals.lock().unwrap() = vec![Status::unavailable("not yet"), early];
+    let begin = std::time::Instant::now();
+    masters.send_replace(Some(address));
+    let (_link, first) = master.admit().await;
+    assert!(matches!(first, from_agent::Message::Register(_)));
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    agent.ended.abort();
+    let _ = (&mut agent.ended).await;
 }
 
 #[tokio::test]

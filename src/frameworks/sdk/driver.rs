@@ -46,6 +46,7 @@ pub fn start(config: Config) -> (Handle, Events) {
         masters: config.masters.iter().cloned().collect(),
         leaders: leaders.map(|ensemble| addresses(follow(ensemble))),
         followed: None,
+        former: None,
         backoff: Backoff::new(config.backoff_min, config.backoff_max, seed),
         was_subscribed: false,
         config,
@@ -106,6 +107,8 @@ struct Driver {
     leaders: Option<watch::Receiver<Option<String>>>,
     /// The leader that ZooKeeper named last.
     followed: Option<String>,
+    /// The one before it, whom a standby may still take for the leader.
+    former: Option<String>,
     backoff: Backoff,
     was_subscribed: bool,
     shared: Arc<Shared>,
@@ -133,7 +136,9 @@ impl Driver {
                     self.tell(Event::Ended { reason }).await;
                     return;
                 }
-                Over::Redirected(leader) if redirections < 3 => {
+                Over::Redirected(leader)
+                    if redirections < 3 && self.former.as_ref() != Some(&leader) =>
+                {
                     redirections += 1;
                     self.masters.retain(|master| *master != leader);
                     self.masters.push_front(leader);
@@ -179,7 +184,9 @@ impl Driver {
             && self.followed.as_ref() != Some(&leader)
         {
             self.masters = VecDeque::from([leader.clone()]);
-            self.followed = Some(leader);
+            self.former = self.followed.replace(leader);
+            // What the old leader has cost says nothing about the new one.
+            self.backoff.reset();
         }
         Ok(())
     }
@@ -191,16 +198,23 @@ impl Driver {
 
     /// One subscription from connection to end.
     async fn subscription(&mut self, master: &str) -> Over {
-        let (session, mut stream) = match self.limited(self.subscribe(master)).await {
-            Ok(open) => open,
-            Err(over) => return over,
-        };
-        let mut silence = self.config.call_timeout;
         // What a standby names may be newer than what ZooKeeper has told.
         let mut leaders = self
             .leaders
             .clone()
             .filter(|_| self.followed.as_deref() == Some(master));
+        // A machine that is off answers nothing at all: who waits for it misses the next leader.
+        let opened = tokio::select! {
+            opened = self.limited(self.subscribe(master)) => opened,
+            leader = deposed(&mut leaders, master) => {
+                return Over::Lost(format!("{leader} leads now"));
+            }
+        };
+        let (session, mut stream) = match opened {
+            Ok(open) => open,
+            Err(over) => return over,
+        };
+        let mut silence = self.config.call_timeout;
         loop {
             let message = tokio::select! {
                 message = timeout(silence, stream.message()) => message,
