@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 use std::fs;
 use std::future::Future;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::cli::printed;
 use super::say::say;
@@ -20,7 +22,7 @@ use crate::flags::{
 use crate::master::driver::DriverError;
 use crate::proto::v1;
 use crate::registrar::StorageError;
-use crate::runtime::{BindError, ExitCode, Shutdown, watchdog};
+use crate::runtime::{BindError, ExitCode, Shutdown, reloaded, reloading, watchdog};
 use crate::telemetry::{LogConfig, LogError, LogHandle, Metrics, chain, start};
 
 /// Longest drain; whoever is not done then is left alone.
@@ -81,6 +83,7 @@ impl DaemonError {
             Self::Log(_)
             | Self::Directory { .. }
             | Self::Registry(_)
+            | Self::Master(DriverError::Registrar(_))
             | Self::Agent(_)
             | Self::Host(_) => ExitCode::Io,
             Self::Bind(_) => ExitCode::Unavailable,
@@ -182,7 +185,7 @@ fn start_and_serve<F: Serve>(
     }
     let mut daemon = Daemon::new(Metrics::new());
     daemon.flags = shown(&loaded.shown);
-    daemon.log = Some(log);
+    daemon.log = Some(log.clone());
     daemon.log_file = log_config::<F>(loaded.flags.logging()).file;
     let shutdown = Shutdown::new();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -191,6 +194,7 @@ fn start_and_serve<F: Serve>(
         .build()?;
     let result = runtime.block_on(until_done(
         &shutdown,
+        log,
         F::serve(
             config,
             Surroundings {
@@ -207,9 +211,14 @@ fn start_and_serve<F: Serve>(
 /// Serves until the end of the drain, or until patience ends.
 async fn until_done(
     shutdown: &Shutdown,
+    log: LogHandle,
     serving: impl Future<Output = Result<(), DaemonError>>,
 ) -> Result<(), DaemonError> {
     shutdown.on_signals()?;
+    // Of a terminal that is closed it is the end, as usual.
+    if !io::stdin().is_terminal() {
+        tokio::spawn(reload(signal(SignalKind::hangup())?, log));
+    }
     tokio::spawn(watchdog());
     let patience = async {
         shutdown.draining().await;
@@ -221,6 +230,18 @@ async fn until_done(
     tokio::select! {
         result = serving => result,
         () = patience => Ok(()),
+    }
+}
+
+/// On each SIGHUP opens the log file anew, for whoever rotates it.
+async fn reload(mut asked: Signal, log: LogHandle) {
+    while asked.recv().await.is_some() {
+        reloading();
+        match log.reopen() {
+            Ok(()) => tracing::info!(signal = "SIGHUP", "the log file is opened anew"),
+            Err(error) => tracing::warn!(signal = "SIGHUP", "{}", chain(&error)),
+        }
+        reloaded();
     }
 }
 

@@ -69,7 +69,7 @@ pub struct LoggingFlags {
     /// How a log line looks.
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
-    /// Directory to also write the log to, into mesosd-ROLE.log.
+    /// Directory to also write the log to, into mesosd-ROLE.log; SIGHUP opens the file anew.
     #[arg(long, value_name = "DIR")]
     pub log_dir: Option<PathBuf>,
     /// Log nothing to stderr.

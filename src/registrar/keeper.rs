@@ -84,7 +84,16 @@ async fn keep<T>(
         let mut applied = Vec::new();
         let mut answers = Vec::with_capacity(batch.len());
         for (token, operation) in batch.drain(..) {
-            let outcome = operation.apply(&mut registry);
+            let bytes_max = storage.record_bytes_max();
+            // Most stores take everything, and a copy makes the next change dearer.
+            let before = (bytes_max < usize::MAX).then(|| registry.clone());
+            let mut outcome = operation.apply(&mut registry);
+            if let (Ok(_), Some(before)) = (&outcome, before)
+                && let Err(refused) = fits(&operation, &registry, bytes_max)
+            {
+                registry = before;
+                outcome = Err(refused);
+            }
             if outcome == Ok(Mutated::Yes) {
                 applied.push(operation);
             }
@@ -102,6 +111,25 @@ async fn keep<T>(
         for answer in answers {
             // Nobody listens any more when the master has ended; the registry is stored all the same.
             let _ = outgoing.send(answer);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the records that an operation has changed fit where they are kept.
+fn fits(
+    operation: &Operation,
+    registry: &Registry,
+    bytes_max: usize,
+) -> Result<(), RegistryRefused> {
+    for subject in operation.subjects() {
+        let bytes = registry.record(&subject).map_or(0, |record| record.len());
+        if bytes > bytes_max {
+            return Err(RegistryRefused::TooLarge {
+                subject,
+                bytes,
+                bytes_max,
+            });
         }
     }
     Ok(())
@@ -139,6 +167,56 @@ mod tests {
             refused.result,
             Err(RegistryRefused::AlreadyAdmitted(AgentId::new("m-S0")))
         );
+        drop(recovered.registrar);
+        recovered.task.await.unwrap().unwrap();
+    }
+
+    /// A store for small records, that fails when it is given a large one.
+    struct Narrow;
+
+    impl Storage for Narrow {
+        fn record_bytes_max(&self) -> usize {
+            100
+        }
+
+        async fn load(&mut self) -> Result<Registry, StorageError> {
+            Ok(Registry::default())
+        }
+
+        async fn store(
+            &mut self,
+            _: &[Operation],
+            registry: &Registry,
+        ) -> Result<(), StorageError> {
+            let large = |subject| registry.record(&subject).unwrap().len() > 100;
+            if registry.subjects().any(large) {
+                return Err(StorageError::Fenced);
+            }
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_too_large_costs_only_its_own_operation() {
+        let mut recovered = recover::<u32>(Narrow).await.unwrap();
+        let large = Operation::AdmitAgent {
+            agent_id: AgentId::new("m-S1"),
+            info: Arc::new(v1::AgentInfo {
+                hostname: "x".repeat(200),
+                ..v1::AgentInfo::default()
+            }),
+        };
+        recovered.registrar.submit(0, admit(0));
+        recovered.registrar.submit(1, large);
+        // Its id is free: what was refused has left no trace.
+        recovered.registrar.submit(2, admit(1));
+        let mut results = Vec::new();
+        for _ in 0..3 {
+            results.push(recovered.answers.recv().await.unwrap().result);
+        }
+        assert_eq!((&results[0], &results[2]), (&Ok(()), &Ok(())));
+        let refused = results[1].as_ref().unwrap_err().to_string();
+        assert!(refused.contains("agent/m-S1 would have 2"), "{refused}");
         drop(recovered.registrar);
         recovered.task.await.unwrap().unwrap();
     }

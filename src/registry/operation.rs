@@ -127,6 +127,18 @@ pub enum RegistryRefused {
     /// The schedule or the machines are wrong.
     #[error(transparent)]
     Maintenance(#[from] MaintenanceRefused),
+    /// Where the registry is kept there is no room for the record.
+    #[error(
+        "the record of {subject} would have {bytes} bytes, the registry takes {bytes_max} of one record"
+    )]
+    TooLarge {
+        /// What the record is about.
+        subject: Subject,
+        /// Its size.
+        bytes: usize,
+        /// What fits.
+        bytes_max: usize,
+    },
 }
 
 impl Mutated {

@@ -14,6 +14,6 @@ pub use exit::ExitCode;
 pub use lease::Lease;
 pub use mailbox::{Closed, Rejected, Sender, mailbox};
 pub use net::{BindError, bind};
-pub use notify::{ready, stopping, watchdog};
+pub use notify::{ready, reloaded, reloading, stopping, watchdog};
 pub use shutdown::{Phase, Shutdown};
 pub use timers::TimerTable;

@@ -1,4 +1,4 @@
-//! Telling systemd how we are: `READY=1`, `STOPPING=1`, `WATCHDOG=1` (sd_notify(3)). Without a
+//! Telling systemd how we are: `READY=1`, `RELOADING=1`, `STOPPING=1`, `WATCHDOG=1` (sd_notify(3)). Without a
 //! `NOTIFY_SOCKET` in the environment nothing is sent.
 
 use sd_notify::NotifyState;
@@ -8,6 +8,20 @@ use sd_notify::NotifyState;
 pub fn ready(status: &str) {
     tracing::info!("{status}");
     send(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// Says that the daemon looks at its surroundings anew; [`reloaded`] says that it is done.
+pub fn reloading() {
+    let begun = NotifyState::monotonic_usec_now();
+    match begun {
+        Ok(begun) => send(&[NotifyState::Reloading, begun]),
+        Err(_) => send(&[NotifyState::Reloading]),
+    }
+}
+
+/// Says that the daemon serves again, after [`reloading`].
+pub fn reloaded() {
+    send(&[NotifyState::Ready]);
 }
 
 /// Says that the daemon drains.

@@ -1,10 +1,11 @@
-//! Logging to stderr and, if asked, to a file; the level can be changed while the daemon runs.
+//! Logging to stderr and, if asked, to a file; the level can be changed and the file opened anew while
+//! the daemon runs.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
@@ -69,10 +70,50 @@ pub enum LogError {
     Twice,
 }
 
-/// Changes the level of the running process.
+/// A file that lines are appended to.
+#[derive(Clone, Debug)]
+struct LogFile {
+    path: Arc<Path>,
+    file: Arc<Mutex<File>>,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> Result<Self, LogError> {
+        Ok(Self {
+            path: path.into(),
+            file: Arc::new(Mutex::new(open(path)?)),
+        })
+    }
+
+    fn locked(&self) -> MutexGuard<'_, File> {
+        // Whoever panicked with it has written a line, or not.
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.locked().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.locked().flush()
+    }
+}
+
+impl fmt::MakeWriter<'_> for LogFile {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// Changes the level of the running process, and the file behind its name.
 #[derive(Clone, Debug)]
 pub struct LogHandle {
     filter: reload::Handle<Targets, Registry>,
+    file: Option<LogFile>,
     usual: LogLevel,
     /// Counts changes, so that an older revert does not undo a newer one.
     changes: Arc<AtomicU64>,
@@ -100,21 +141,23 @@ impl LogLevel {
 
 /// Starts logging for the whole process.
 pub fn start(config: &LogConfig) -> Result<LogHandle, LogError> {
-    let file = config.file.as_deref().map(open).transpose()?;
+    let file = config.file.as_deref().map(LogFile::open).transpose()?;
     let (filter, handle) = reload::Layer::new(config.level.filter());
     let stderr = (!config.quiet).then(|| {
         let colours = io::stderr().is_terminal();
         layer(config.format, io::stderr, colours)
     });
-    let file = file.map(|file| layer(config.format, Mutex::new(file), false));
+    let to_file = file.clone();
+    let to_file = to_file.map(|file| layer(config.format, file, false));
     tracing_subscriber::registry()
         .with(filter)
         .with(stderr)
-        .with(file)
+        .with(to_file)
         .try_init()
         .map_err(|_| LogError::Twice)?;
     Ok(LogHandle {
         filter: handle,
+        file,
         usual: config.level,
         changes: Arc::default(),
     })
@@ -162,6 +205,18 @@ impl LogHandle {
         });
     }
 
+    /// Opens the log file anew, if there is one: somebody may have renamed the old one.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Open`]; lines still go to the old file then.
+    pub fn reopen(&self) -> Result<(), LogError> {
+        if let Some(file) = &self.file {
+            *file.locked() = open(&file.path)?;
+        }
+        Ok(())
+    }
+
     fn apply(&self, level: LogLevel) {
         match self.filter.reload(level.filter()) {
             Ok(()) => tracing::info!(?level, "log level changed"),
@@ -186,6 +241,7 @@ mod tests {
         let (filter, handle) = reload::Layer::new(LogLevel::Info.filter());
         let handle = LogHandle {
             filter: handle,
+            file: None,
             usual: LogLevel::Info,
             changes: Arc::default(),
         };

@@ -1,7 +1,6 @@
 //! Daemons: ready means ready, SIGTERM drains, logs as told, and what is in the way is said.
 
 use std::net::TcpListener;
-use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use mesosd::proto::v1;
@@ -116,43 +115,6 @@ fn a_directory_without_rights_is_named() {
         stderr.contains("cannot be used: Permission denied"),
         "{stderr}"
     );
-}
-
-#[test]
-fn systemd_hears_ready_and_stopping() {
-    let dir = Folder::new();
-    let path = dir.path("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    let heard = || {
-        let mut bytes = [0; 1000];
-        let length = socket.recv(&mut bytes).unwrap();
-        text(&bytes[..length])
-    };
-    let mut start = command(&[
-        "--role=master",
-        "--ip=127.0.0.1",
-        "--port=0",
-        &dir.flag("work_dir", "work"),
-    ]);
-    start.env("NOTIFY_SOCKET", &path);
-    let mut daemon = Daemon::start(start, &dir.path("log"));
-    let ready = heard();
-    assert!(ready.starts_with("READY=1\n"), "{ready}");
-    // Ready means ready: no second try.
-    let address = daemon.address();
-    assert!(
-        ready.contains(&format!("STATUS=master serves on {address}")),
-        "{ready}"
-    );
-    let answer = ask(address, of_type(call::Type::GetHealth)).unwrap();
-    assert!(answer.get_health.unwrap().healthy);
-    nix::sys::signal::kill(daemon.pid(), nix::sys::signal::SIGTERM).unwrap();
-    let stopping = heard();
-    assert!(stopping.starts_with("STOPPING=1\n"), "{stopping}");
-    assert_eq!(daemon.wait(), Some(0));
 }
 
 #[test]

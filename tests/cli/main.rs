@@ -7,5 +7,7 @@ mod binary;
 mod daemons;
 mod flags;
 mod packages;
+mod registry;
 mod strangers;
+mod systemd;
 mod words;

@@ -9,7 +9,7 @@ use crate::binary::{Daemon, Folder, MESOSD, clean, command, mesosd, refused, tex
 const OF_THE_HOST: [&str; 5] = ["hosts", "nsswitch.conf", "passwd", "group", "resolv.conf"];
 
 /// A daemon that sees the folder's `etc` as `/etc`, in a mount namespace of its own.
-fn in_etc(folder: &Folder, words: &[&str]) -> Command {
+fn in_etc(folder: &Folder, program: &str, words: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     command
         .args([
@@ -19,24 +19,26 @@ fn in_etc(folder: &Folder, words: &[&str]) -> Command {
             "mount --bind \"$0\" /etc && exec \"$@\"",
         ])
         .arg(folder.path("etc"))
-        .arg(MESOSD)
+        .arg(program)
         .args(words);
     clean(&mut command);
     command
 }
 
-/// A daemon as its unit in `config/` starts it.
+/// A daemon as its unit in `config/systemd/` starts it.
 fn of_unit(folder: &Folder, role: &str) -> Command {
-    let unit = format!("config/mesosd-{role}.service");
-    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join(unit);
-    let unit = std::fs::read_to_string(unit).unwrap();
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/systemd");
+    let unit = std::fs::read_to_string(units.join(format!("mesosd-{role}.service"))).unwrap();
     assert!(unit.lines().any(|line| line == "Type=notify"), "{unit}");
     let line = unit
         .lines()
         .find_map(|line| line.strip_prefix("ExecStart="));
     let words: Vec<_> = line.unwrap().split(' ').collect();
-    assert_eq!(words[0], "/usr/bin/mesosd");
-    in_etc(folder, &words[1..])
+    assert_eq!(words[0], "/usr/lib/mesosd/mesosd-service");
+    let service = units.join("mesosd-service").display().to_string();
+    let mut command = in_etc(folder, &service, &words[1..]);
+    command.env("MESOSD", MESOSD);
+    command
 }
 
 /// Whether this process may make mount namespaces.
@@ -65,7 +67,8 @@ fn host(port: u16) -> Folder {
         ("mesos-master/quorum", "1\n".to_owned()),
         ("mesos-master/work_dir", format!("{work}/master\n")),
         ("mesos-master/cluster", "west\n".to_owned()),
-        ("mesos-slave/port", "0\n".to_owned()),
+        // As in the packages: a script.
+        ("default/mesos-slave", "PORT=$(echo 0)\n".to_owned()),
         ("mesos-slave/work_dir", format!("{work}/agent\n")),
         ("mesos-slave/runtime_dir", format!("{work}/run\n")),
         ("mesos-slave/launcher", "posix\n".to_owned()),
@@ -122,7 +125,7 @@ fn wrong_files_in_etc_are_named() {
         return;
     }
     let folder = host(1);
-    let agent = || refused(&mut in_etc(&folder, &["--role=agent"]));
+    let agent = || refused(&mut in_etc(&folder, MESOSD, &["--role=agent"]));
     folder.write("etc/mesos-slave/prot", "1");
     assert_eq!(
         agent(),
@@ -149,6 +152,7 @@ fn wrong_files_in_etc_are_named() {
     // What the command line says is not asked of the files.
     let mut start = in_etc(
         &folder,
+        MESOSD,
         &["--role=agent", "--master=127.0.0.1:1", "--hostname=:x y"],
     );
     assert!(refused(&mut start).starts_with("--hostname: ':x y' is not"));

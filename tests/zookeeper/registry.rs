@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use mesosd::base::{AgentId, Timestamp};
 use mesosd::election::session::{Change, Session};
 use mesosd::proto::v1;
-use mesosd::registrar::{Storage as _, StorageError, ZooKeeperStorage, read_records};
+use mesosd::registrar::{
+    EmbeddedStorage, Storage as _, StorageError, ZooKeeperStorage, read_records, recover,
+};
 use mesosd::registry::{Operation, Registry};
 use mesosd::testing::ensemble::Ensemble;
 
@@ -187,4 +189,131 @@ async fn batches_beyond_the_packet_limit_are_split() {
     apply(&mut registry, &large);
     let error = next.store(&large, &registry).await.unwrap_err().to_string();
     assert!(error.contains("more than ZooKeeper takes"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_too_large_costs_nobody_the_leadership() {
+    let Some(ensemble) = Ensemble::start("zookeeper: large record", 1) else {
+        return;
+    };
+    let url = ensemble.url("/mesos");
+    let (storage, _) = lead(&url, 1).await;
+    let mut recovered = recover::<usize>(storage).await.unwrap();
+    let wanted = [
+        admit(0, 10),
+        admit(1, 1_100_000),
+        admit(2, 900_000),
+        admit(3, 10),
+    ];
+    for (number, operation) in wanted.into_iter().enumerate() {
+        recovered.registrar.submit(number, operation);
+    }
+    let mut refused = Vec::new();
+    for _ in 0..4 {
+        let answer = recovered.answers.recv().await.unwrap();
+        refused.extend(
+            answer
+                .result
+                .err()
+                .map(|error| (answer.token, error.to_string())),
+        );
+    }
+    let [(1, refused)] = &refused[..] else {
+        panic!("{refused:?}");
+    };
+    let wanted = "the record of agent/m-S1 would have 1100";
+    assert!(
+        refused.starts_with(wanted) && refused.contains("takes 1000000"),
+        "{refused}"
+    );
+    drop(recovered.registrar);
+    recovered.task.await.unwrap().unwrap();
+    let (mut next, _) = lead(&url, 1).await;
+    let admitted = next.load().await.unwrap().agents;
+    let ids: Vec<&str> = admitted.keys().map(AgentId::as_str).collect();
+    assert_eq!(ids, ["m-S0", "m-S2", "m-S3"]);
+}
+
+/// `mesosd registry WORDS`: the exit code, stdout, stderr.
+fn command(words: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mesosd"));
+    let output = command.arg("registry").args(words).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_moves_into_zookeeper_and_back() {
+    let Some(ensemble) = Ensemble::start("zookeeper: registry command", 1) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut operations: Vec<Operation> = (0..300).map(|number| admit(number, 2_000)).collect();
+    operations.push(Operation::MarkUnreachable {
+        agent_id: AgentId::new("m-S3"),
+        at: Timestamp(7),
+    });
+    let mut storage = EmbeddedStorage::open(folder.path(), 1).unwrap();
+    let mut registry = storage.load().await.unwrap();
+    apply(&mut registry, &operations);
+    storage.store(&operations, &registry).await.unwrap();
+    drop(storage);
+
+    let url = ensemble.url("/mesos");
+    let (file, zk) = (
+        format!("--work_dir={}", folder.path().display()),
+        format!("--zk={url}"),
+    );
+    let done = |words: &[&str]| {
+        let (code, out, err) = command(words);
+        assert_eq!((code, &*err), (Some(0), ""), "{words:?}");
+        out
+    };
+    let exported = done(&["export", &file]);
+    let path = folder.path().join("exported.json");
+    std::fs::write(&path, &exported).unwrap();
+    let path = path.to_str().unwrap();
+    assert_eq!(done(&["check", &zk]), "0 records, 0 of them damaged\n");
+    assert_eq!(done(&["import", &zk, path]), "300 records imported\n");
+    assert_eq!(done(&["export", &zk]), exported);
+    assert_eq!(done(&["show", &zk]), done(&["show", &file]));
+    let (mut leader, session) = lead(&url, 1).await;
+    assert_eq!(leader.load().await.unwrap(), registry);
+
+    // While masters contend, nobody replaces it; looking is harmless.
+    let (code, _, said) = command(&["import", &zk, path]);
+    assert_eq!(code, Some(74), "{said}");
+    assert!(
+        said.contains("masters contend at /mesos in ZooKeeper: stop them all"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(done(&["check", &zk]), "300 records, 0 of them damaged\n");
+
+    // Damage is listed with its znode, and mended by what was exported.
+    let records = read_records(&session, ROOT).await.unwrap();
+    let damaged = &records[5].path;
+    let damage = Change::Set(damaged.clone(), b"\xff\xff".to_vec(), None);
+    session.transact(&[damage]).await.unwrap();
+    let (code, out, said) = command(&["check", &zk]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(out.starts_with(&format!("{damaged}: ")), "{out}");
+    assert!(out.ends_with("300 records, 1 of them damaged\n"), "{out}");
+    drop(leader);
+    session.close().await;
+    assert_eq!(done(&["import", &zk, path]), "300 records imported\n");
+    assert_eq!(done(&["check", &zk]), "300 records, 0 of them damaged\n");
+    assert_eq!(done(&["export", &zk]), exported);
+
+    // Nobody answers: one line.
+    let (code, _, said) = command(&[
+        "show",
+        "--zk=zk://127.0.0.1:1/mesos",
+        "--zk_session_timeout=1secs",
+    ]);
+    assert_eq!((code, said.lines().count()), (Some(69), 1), "{said}");
 }

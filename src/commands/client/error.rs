@@ -63,7 +63,10 @@ pub(super) enum ClientError {
         reason: String,
     },
     /// Some records cannot be read.
-    #[error("{count} records are damaged: 'mesosd registry export' from a copy, then 'import' it")]
+    #[error(
+        "{count} records are damaged: take them out of what 'mesosd registry export' prints, then 'import' \
+         the rest"
+    )]
     Damaged {
         /// How many.
         count: usize,

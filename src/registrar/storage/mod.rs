@@ -19,8 +19,9 @@ pub use zookeeper::{ZooKeeperStorage, read_records, replace_records};
 pub enum StorageError {
     /// The store's content or medium is broken.
     #[error(
-        "the registry {} cannot be {verb}: {message}; with the file moved away the master starts with \
-         an empty registry, and agents come back to it by themselves", path.display()
+        "the registry {} cannot be {verb}: {message}; 'mesosd registry check --work_dir=...' lists what is wrong; \
+         with the file moved away the master starts with an empty registry, and agents come back to it by \
+         themselves", path.display()
     )]
     Broken {
         /// The file.
@@ -84,6 +85,12 @@ pub struct Record {
 
 /// A durable place for one registry, written by one master at a time.
 pub trait Storage: Send + 'static {
+    /// Largest record that it takes, in bytes. Operations that would make a larger one are refused before
+    /// they come here, and cost nobody but who wanted them.
+    fn record_bytes_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// Reads what the last `store` wrote; an empty registry when there never was one.
     fn load(&mut self) -> impl Future<Output = Result<Registry, StorageError>> + Send;
 

@@ -270,6 +270,10 @@ fn nobody() -> Fence {
 }
 
 impl Storage for ZooKeeperStorage {
+    fn record_bytes_max(&self) -> usize {
+        RECORD_MAX
+    }
+
     async fn load(&mut self) -> Result<Registry, StorageError> {
         let mut registry = Registry::default();
         let records = read_records(&self.session, &self.root).await?;
