@@ -344,6 +344,8 @@ impl Allocator {
             .map(|(_, agent)| agent.filters.len())
             .sum();
         assert_eq!(self.filters, filters);
+        let by_role: usize = self.filters_by_role().values().sum();
+        assert_eq!(by_role, filters, "filters are counted by client, too");
         let kinds = self.agents.iter().map(|(_, agent)| agent.kind);
         self.demand.check_invariants(kinds);
     }

@@ -9,7 +9,7 @@ use crate::roles::Role;
 use super::core::Allocator;
 use super::eligibility::{Question, Rejection, first_rejection};
 use super::ledger::Right;
-use super::report::{Explanation, Level, RoleExplanation};
+use super::report::{DemandState, Explanation, Level, RoleExplanation};
 use super::returns::Evidence;
 use super::sorter::{Kinds, Share, ShareTree};
 use super::view::{QuotaRule, Views};
@@ -28,10 +28,14 @@ impl Allocator {
         Some(Explanation {
             framework: framework.clone(),
             roles: roles
-                .map(|(role, number)| RoleExplanation {
-                    role: role.clone(),
-                    position: position(&order, self.clients[*number].node),
-                    agents: self.reasons(*number, &mut kinds, now),
+                .map(|(role, number)| {
+                    let (agents, demand) = self.reasons(*number, &mut kinds, now);
+                    RoleExplanation {
+                        role: role.clone(),
+                        position: position(&order, self.clients[*number].node),
+                        agents,
+                        demand,
+                    }
                 })
                 .collect(),
         })
@@ -99,7 +103,13 @@ impl Allocator {
         number: u32,
         kinds: &mut Kinds,
         now: Instant,
-    ) -> Vec<(Option<Rejection>, Vec<AgentId>)> {
+    ) -> (Vec<(Option<Rejection>, Vec<AgentId>)>, DemandState) {
+        let mut demand = DemandState {
+            order: self.config.order,
+            behind_on: 0,
+            due_on: 0,
+            next_due: None,
+        };
         let client = &self.clients[number];
         let mut by_reason: BTreeMap<Option<Rejection>, Vec<AgentId>> = BTreeMap::new();
         for (id, slot) in &self.agent_slots {
@@ -117,14 +127,32 @@ impl Allocator {
                 quota: self.ledger.as_ref().map(|ledger| (ledger, &self.kinds)),
             });
             let seen = (&view.resources, &*view.amounts);
-            let returned = || self.demand.evidence_at((number, agent.kind), seen, now);
-            let reason = reason.or_else(|| match returned() {
+            let evidence = match view.resources.is_empty() {
+                true => Evidence::None,
+                false => (self.demand).evidence_at((number, agent.kind), seen, now),
+            };
+            demand.add(evidence);
+            let reason = reason.or(match evidence {
                 Evidence::Against(until) => Some(Rejection::Returned { until }),
                 Evidence::None | Evidence::Due(_) => None,
             });
             by_reason.entry(reason).or_default().push(id.clone());
         }
-        by_reason.into_iter().collect()
+        (by_reason.into_iter().collect(), demand)
+    }
+}
+
+impl DemandState {
+    /// Counts one agent.
+    fn add(&mut self, evidence: Evidence) {
+        match evidence {
+            Evidence::None => {}
+            Evidence::Due(_) => self.due_on += 1,
+            Evidence::Against(until) => {
+                self.behind_on += 1;
+                self.next_due = Some(self.next_due.map_or(until, |next| next.min(until)));
+            }
+        }
     }
 }
 

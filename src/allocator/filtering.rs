@@ -1,6 +1,6 @@
 //! Resources that come back, and the filters that refusals leave.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::base::{AgentId, FrameworkId, Instant};
@@ -141,9 +141,12 @@ impl Allocator {
         let until = now.after(filter.refuse_for.max(least).min(FILTER_MAX));
         let filters = &mut self.agents[agent].filters;
         let before = filters.earliest();
-        self.filters += usize::from(filters.add(number, refused, until));
+        let added = usize::from(filters.add(number, refused, until));
         let earliest = filters.earliest();
-        self.clients[number].filters_on.insert(agent);
+        self.filters += added;
+        let client = &mut self.clients[number];
+        client.filters += added;
+        client.filters_on.insert(agent);
         self.metrics.filters_set += 1;
         if let Some(earliest) = earliest.filter(|_| earliest != before) {
             self.note_expiry(earliest, agent);
@@ -173,14 +176,30 @@ impl Allocator {
         for agent in agents.iter() {
             self.filters -= self.agents[agent].filters.remove_client(number);
         }
+        self.clients[number].filters = 0;
+    }
+
+    /// How many filters there are in each role that has any.
+    #[must_use]
+    pub fn filters_by_role(&self) -> BTreeMap<Role, usize> {
+        let mut counts: BTreeMap<Role, usize> = BTreeMap::new();
+        for (_, client) in self.clients.iter().filter(|(_, client)| client.filters > 0) {
+            match counts.get_mut(&client.role) {
+                Some(count) => *count += client.filters,
+                None => drop(counts.insert(client.role.clone(), client.filters)),
+            }
+        }
+        counts
     }
 
     /// Removes all filters on an agent.
     pub(super) fn clear_agent_filters(&mut self, agent: u32) {
         let filters = std::mem::take(&mut self.agents[agent].filters);
         self.filters -= filters.len();
-        for client in filters.clients().iter() {
-            self.clients[client].filters_on.remove(agent);
+        for number in filters.clients().iter() {
+            let client = &mut self.clients[number];
+            client.filters_on.remove(agent);
+            client.filters -= filters.count_of(number);
         }
     }
 
@@ -200,6 +219,7 @@ impl Allocator {
             let ended = agent.filters.expire(now);
             let next = agent.filters.earliest();
             for number in &ended {
+                self.clients[*number].filters -= 1;
                 if !agent.filters.has_client(*number) {
                     self.clients[*number].filters_on.remove(slot);
                 }

@@ -132,6 +132,11 @@ impl AgentFilters {
             .max()
     }
 
+    /// How many filters a client has.
+    pub(super) fn count_of(&self, client: u32) -> usize {
+        self.range_of(client).len()
+    }
+
     /// Removes all filters of a client, and tells how many.
     pub(super) fn remove_client(&mut self, client: u32) -> usize {
         let own = self.range_of(client);

@@ -182,4 +182,6 @@ pub(super) struct Client {
     pub(super) holds_on: BitSet,
     /// The agents on which it has filters.
     pub(super) filters_on: BitSet,
+    /// How many filters it has.
+    pub(super) filters: usize,
 }

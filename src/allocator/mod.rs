@@ -65,5 +65,5 @@ pub use eligibility::{HeldBack, LimitReached, REJECTION_KINDS, Rejection};
 pub use filtering::Filter;
 pub use framework::{Capabilities, Capability, FrameworkSpec};
 pub use metrics::AllocatorMetrics;
-pub use report::{Explanation, Level, PassReport, RoleExplanation};
+pub use report::{DemandState, Explanation, Level, PassReport, RoleExplanation};
 pub use sorter::Share;

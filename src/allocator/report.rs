@@ -6,6 +6,7 @@ use std::fmt;
 use crate::base::{AgentId, FrameworkId, Instant};
 use crate::roles::Role;
 
+use super::demand::AllocationOrder;
 use super::eligibility::{REJECTION_KINDS, Rejection};
 use super::sorter::Share;
 
@@ -78,6 +79,21 @@ pub struct RoleExplanation {
     /// All agents by the first reason why they are not offered; `None` is for agents that the
     /// next pass may offer.
     pub agents: Vec<(Option<Rejection>, Vec<AgentId>)>,
+    /// What is known of its demand.
+    pub demand: DemandState,
+}
+
+/// What the framework showed of its demand under a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DemandState {
+    /// Whether that matters.
+    pub order: AllocationOrder,
+    /// On how many agents it stands behind for what it has returned.
+    pub behind_on: usize,
+    /// On how many it has returned the like, but is due to be asked again.
+    pub due_on: usize,
+    /// When it is due to be asked on one more.
+    pub next_due: Option<Instant>,
 }
 
 /// One level of a place in the order, with the numbers behind it.

@@ -211,6 +211,7 @@ impl Allocator {
             min_allocatable: None,
             holds_on: BitSet::default(),
             filters_on: BitSet::default(),
+            filters: 0,
         });
         framework.clients.insert(role.clone(), number);
         let node = self.roles.add_client(role, &framework.id, number);

@@ -224,6 +224,8 @@ pub enum Reply {
     Snapshot(Box<Snapshot>),
     /// Why a framework gets the offers that it gets.
     Explanation(Box<v1::master::Explanation>),
+    /// How many filters of declined offers there are, by role.
+    Filters(BTreeMap<Role, usize>),
 }
 
 /// What kind of refusal a call met; front ends map it to their codes.

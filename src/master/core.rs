@@ -156,11 +156,6 @@ impl Master {
             draining: false,
             config,
         };
-        let weights = registry.weights.iter();
-        let weights = weights
-            .map(|(role, weight)| (role.clone(), *weight))
-            .collect();
-        master.allocator.set_weights(&weights);
         let step = &mut Step { now, effects };
         let recovered: Vec<AgentId> = master.recovered.keys().cloned().collect();
         let deadline = now.mono.after(master.config.agent_reregister_timeout);
@@ -183,7 +178,10 @@ impl Master {
     pub fn step(&mut self, now: Now, event: Event, effects: &mut Effects) {
         let known = effects.len();
         let step = &mut Step { now, effects };
-        self.version += u64::from(!matches!(event, Event::SnapshotRequested { .. }));
+        self.version += u64::from(!matches!(
+            event,
+            Event::SnapshotRequested { .. } | Event::FiltersRequested { .. }
+        ));
         match event {
             Event::SchedulerSubscribed {
                 connection,
@@ -226,6 +224,10 @@ impl Master {
                     request,
                     answer.map(|answer| Reply::Explanation(Box::new(answer))),
                 );
+            }
+            Event::FiltersRequested { request } => {
+                let counts = self.allocator.filters_by_role();
+                step.reply(request, Ok(Reply::Filters(counts)));
             }
             Event::Persisted { token, result } => self.persisted(step, token, result),
             Event::TimerFired(key) => self.timer_fired(step, &key),
@@ -337,6 +339,7 @@ impl Master {
         Snapshot {
             version: self.version,
             taken: now.wall,
+            taken_mono: now.mono,
             started: self.started,
             master: Arc::clone(&self.info),
             agents: self.agents.clone(),

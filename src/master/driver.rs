@@ -7,15 +7,17 @@
 //! Bounds: the mailbox holds `MAILBOX_MAX` commands and pushes back when full; a scheduler's, an
 //! agent's or a watcher's sink that is full ends that peer, and a metric counts it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::base::{ConnectionId, FrameworkId, RequestId};
+use crate::base::{ConnectionId, FrameworkId, Now, RequestId};
 use crate::proto::{link, v1};
 use crate::registrar::{self, Answer, RegistrarError, Storage};
+use crate::roles::Role;
 use crate::runtime::{Lease, Sender, SystemClock, TimerTable, mailbox};
 use crate::telemetry::{Counter, Metrics, Timer};
 
@@ -298,7 +300,18 @@ impl Handle {
             .await?;
         match reply {
             Reply::Snapshot(snapshot) => Ok(*snapshot),
-            Reply::Accepted | Reply::Explanation(_) => Err(ended()),
+            Reply::Accepted | Reply::Explanation(_) | Reply::Filters(_) => Err(ended()),
+        }
+    }
+
+    /// How many filters of declined offers there are, by role.
+    pub async fn filters(&self) -> Result<BTreeMap<Role, usize>, CallError> {
+        let reply = self
+            .request(|request| Event::FiltersRequested { request })
+            .await?;
+        match reply {
+            Reply::Filters(counts) => Ok(counts),
+            Reply::Accepted | Reply::Snapshot(_) | Reply::Explanation(_) => Err(ended()),
         }
     }
 
@@ -309,7 +322,7 @@ impl Handle {
             .await?;
         match reply {
             Reply::Explanation(explanation) => Ok(*explanation),
-            Reply::Accepted | Reply::Snapshot(_) => Err(ended()),
+            Reply::Accepted | Reply::Snapshot(_) | Reply::Filters(_) => Err(ended()),
         }
     }
 
@@ -380,6 +393,10 @@ pub async fn lead(
             "allocator/mesos/allocation_run_ms",
             "time that one slice of an allocation pass takes",
         ),
+        allocation_latency: metrics.timer(
+            "allocator/mesos/allocation_run_latency_ms",
+            "time from when an allocation pass was due to when it began",
+        ),
     };
     let handle = Handle {
         mailbox,
@@ -405,6 +422,7 @@ struct Driver {
     steps: Counter,
     step_time: Timer,
     allocation_time: Timer,
+    allocation_latency: Timer,
 }
 
 impl Driver {
@@ -435,12 +453,21 @@ impl Driver {
                     None => return self.broken().await,
                 },
                 () = SystemClock.sleep_until(deadline) => {
-                    let now = SystemClock.now();
-                    while let Some(key) = self.timers.pop_due(now.mono) {
-                        self.step(Event::TimerFired(key));
-                    }
+                    self.timers_due(SystemClock.now());
                 }
             }
+        }
+    }
+
+    /// Steps the core for every timer whose time has come.
+    fn timers_due(&mut self, now: Now) {
+        while let Some(due) = self.timers.next_deadline()
+            && let Some(key) = self.timers.pop_due(now.mono)
+        {
+            if key == TimerKey::Allocation {
+                self.allocation_latency.record(now.mono.since(due));
+            }
+            self.step(Event::TimerFired(key));
         }
     }
 

@@ -84,6 +84,11 @@ pub enum Event {
         /// What is asked.
         question: Question,
     },
+    /// A reader wants to know how many filters there are; answered with `Reply::Filters`.
+    FiltersRequested {
+        /// The request to answer.
+        request: RequestId,
+    },
     /// A registry operation ended.
     Persisted {
         /// The token of its `Persist`.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::allocator::{Level, Rejection, Share};
+use crate::allocator::{DemandState, Level, Rejection, Share};
 use crate::base::{AgentId, FrameworkId, Instant};
 use crate::proto::v1::master as wire;
 use crate::proto::v1::master::explanation as part;
@@ -13,27 +13,10 @@ use crate::roles::Role;
 
 use super::call::{CallError, Question};
 use super::core::Master;
+use super::reasons::Reason;
 
 /// Most frameworks that are named for one agent.
 const RIVALS_MAX: usize = 5;
-
-/// A reason as it is shown.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Reason {
-    word: &'static str,
-    message: String,
-    remedy: Option<String>,
-}
-
-impl Reason {
-    fn new(word: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            word,
-            message: message.into(),
-            remedy: Some(remedy.into()),
-        }
-    }
-}
 
 impl Master {
     /// The answer, or that there is no such framework, role or agent.
@@ -79,6 +62,7 @@ impl Master {
                 role: explained.role.to_string(),
                 position: explained.position.iter().map(level).collect(),
                 groups,
+                demand: Some(demand(&explained.demand, now)),
             });
         }
         Ok(wire::Explanation {
@@ -109,10 +93,10 @@ impl Master {
                 reason
             }
             Some(rejection) => {
-                if let Rejection::Filtered { until } | Rejection::Returned { until } = rejection {
-                    agent.seconds_left = Some(until.since(now).as_secs_f64());
-                }
-                reason(rejection, role)
+                let (reason, here) = self.in_words(rejection, (framework_id, role), agent_id);
+                agent.would_be_offered_if = here;
+                self.add_times(rejection, role, &mut agent, now);
+                reason
             }
             None => Reason {
                 word: "next_pass",
@@ -120,7 +104,23 @@ impl Master {
                 remedy: None,
             },
         };
+        if agent.would_be_offered_if.is_none() {
+            agent.would_be_offered_if.clone_from(&reason.remedy);
+        }
         (reason, agent)
+    }
+
+    /// Until when a reason lasts by itself, and which offer's return has set a filter.
+    fn add_times(&self, rejection: &Rejection, role: &Role, agent: &mut part::Agent, now: Instant) {
+        let (until, what) = match rejection {
+            Rejection::Filtered { until, .. } => (until, "filter expires"),
+            Rejection::Returned { until } => (until, "it is asked again"),
+            _ => return,
+        };
+        let left = until.since(now).as_secs_f64();
+        agent.seconds_left = Some(left);
+        agent.would_be_offered_if =
+            Some(format!("{what} in {left:.1} s, or REVIVE of role {role}"));
     }
 
     /// Who has all of an agent.
@@ -184,7 +184,20 @@ impl Master {
     }
 }
 
+/// What would have to change is said as for the agents, when it is the same for all of them.
 fn group((reason, agents): (Reason, Vec<part::Agent>)) -> part::Group {
+    let here = agents
+        .first()
+        .and_then(|first| first.would_be_offered_if.clone());
+    let alike = |agent: &part::Agent| agent.would_be_offered_if == here;
+    if agents.iter().all(alike) {
+        return part::Group {
+            reason: reason.word.to_owned(),
+            message: reason.message,
+            would_be_offered_if: here,
+            agents,
+        };
+    }
     let left = agents.iter().filter_map(|agent| agent.seconds_left);
     let soonest = left.min_by(f64::total_cmp);
     let soonest = soonest.map(|seconds| format!(" (the first in {seconds:.1} s)"));
@@ -209,60 +222,18 @@ fn level(level: &Level) -> part::Level {
     }
 }
 
+fn demand(demand: &DemandState, now: Instant) -> part::Demand {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    part::Demand {
+        order: demand.order.to_string(),
+        behind_on: number(demand.behind_on),
+        due_on: number(demand.due_on),
+        next_due_seconds: demand.next_due.map(|due| due.since(now).as_secs_f64()),
+    }
+}
+
 /// For people; the order itself is decided on exact ratios.
 fn fraction(share: Share) -> f64 {
     let (part, whole) = share.ratio();
     part as f64 / whole as f64
-}
-
-/// The reason in words, and what would have to change.
-fn reason(rejection: &Rejection, role: &Role) -> Reason {
-    let word = rejection.name();
-    match rejection {
-        Rejection::Filtered { .. } => Reason::new(
-            word,
-            "the framework refused at least as much; its filter lasts",
-            format!("the filter ends, or REVIVE of role {role}"),
-        ),
-        Rejection::Returned { .. } => Reason::new(
-            word,
-            "the framework returned as much of such an agent unused: those who use it come first",
-            format!("they leave it, or it is asked again, or REVIVE of role {role}"),
-        ),
-        _ => Reason {
-            word,
-            message: rejection.to_string(),
-            remedy: remedy(rejection, role),
-        },
-    }
-}
-
-fn remedy(rejection: &Rejection, role: &Role) -> Option<String> {
-    Some(match rejection {
-        Rejection::FrameworkInactive => format!("its scheduler subscribes, in role {role}"),
-        Rejection::Suppressed => format!("REVIVE of role {role}"),
-        Rejection::AgentInactive => "the agent is back and takes tasks".to_owned(),
-        Rejection::CapabilityMissing(capability) => {
-            format!("the framework announces the capability {capability}")
-        }
-        Rejection::ReservedElsewhere => {
-            format!("what is unreserved is freed, or a reservation is made for role {role}")
-        }
-        Rejection::BelowMinimum => "more is freed there, or the smallest bundles are set lower \
-             (--min_allocatable_resources, offer filters of the framework)"
-            .to_owned(),
-        Rejection::QuotaLimit(Some(reached)) => format!(
-            "the limit of role {} is raised above {} {}, or its tasks and reservations end",
-            reached.role, reached.limit, reached.name
-        ),
-        Rejection::HeadroomHeld(Some(held)) => {
-            let roles: Vec<&str> = held.roles.iter().map(Role::as_str).collect();
-            format!(
-                "the guarantee of {} is met or lowered, or more {} are freed",
-                roles.join(", "),
-                held.name
-            )
-        }
-        _ => return None,
-    })
 }

@@ -13,7 +13,7 @@
 //! | operations on resources | [`operation`], `operations`, `operator_operations` |
 //! | agents | `register`, `reregister`, `liveness`, `removal`, `task_updates` |
 //! | operators | `operator`, `policy`, `quota`, [`maintenance`], `standing` |
-//! | readers | [`snapshot`], [`metrics`], `views`, `explain` |
+//! | readers | [`snapshot`], [`metrics`], `views`, `explain` (`reasons`: in words) |
 //! | fairness | `watch`: who starves, who hoards |
 //! | the shell | [`driver`] |
 
@@ -64,6 +64,7 @@ mod pending;
 mod perform;
 mod policy;
 mod quota;
+mod reasons;
 mod reconcile;
 mod records;
 mod register;

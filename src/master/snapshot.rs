@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use imbl::OrdMap;
 
 use crate::allocator::AllocatorMetrics;
-use crate::base::{AgentId, FrameworkId, OfferId, TaskId, Timestamp};
+use crate::base::{AgentId, FrameworkId, Instant, OfferId, TaskId, Timestamp};
 use crate::proto::v1;
 use crate::quota::Quota;
 use crate::registry::{MachineId, Maintenance, Standing};
@@ -29,6 +30,8 @@ pub struct Snapshot {
     pub version: u64,
     /// When it was taken.
     pub taken: Timestamp,
+    /// The same on the clock that knows since when offers are held.
+    pub taken_mono: Instant,
     /// When the master started.
     pub started: Timestamp,
     /// How the master describes itself.
@@ -171,6 +174,14 @@ impl Snapshot {
                 .map(MachineId::to_proto)
                 .collect(),
         }
+    }
+
+    /// How long a framework has held the offer that it has held longest.
+    #[must_use]
+    pub fn longest_held(&self, framework: &Framework) -> Option<Duration> {
+        let offers = framework.offers.iter().filter_map(|id| self.offers.get(id));
+        let longest = offers.map(|offer| offer.since).min();
+        longest.map(|since| self.taken_mono.since(since))
     }
 
     /// What a framework is offered.

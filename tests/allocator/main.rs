@@ -4,6 +4,7 @@
 //! rewrites the scripts. After every command the allocator's invariants are checked.
 
 mod script;
+mod special;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

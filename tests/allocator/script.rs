@@ -15,6 +15,8 @@ use mesosd::resources::{
 };
 use mesosd::roles::Role;
 
+use crate::special;
+
 /// An allocator, the offers that are out and the time.
 #[derive(Debug)]
 pub(crate) struct Script {
@@ -103,6 +105,10 @@ impl<'a> Words<'a> {
                 total.add(item.with_reservations(stack.clone()).map_err(text)?);
             }
         }
+        total.add_all(&special::shared(self.option("shared"))?);
+        if let Some(disk) = self.options.get("mount") {
+            total.add_all(&special::mount(disk)?);
+        }
         let region = self.options.get("region");
         Ok(AgentSpec {
             total,
@@ -178,6 +184,7 @@ impl Script {
             "quota" => self.quota(&words),
             "consumed" => self.consumed(&words),
             "accept" | "decline" | "rescind" | "end" => self.give_back(name, &words),
+            "rescind-all" => self.rescind_all(),
             "advance" => self.advance(&words),
             "run" => {
                 self.now = self.now.after(Duration::from_millis(10));
@@ -287,7 +294,8 @@ impl Script {
         Ok(Vec::new())
     }
 
-    /// `accept F A RESOURCES [refuse=5secs]` uses a part of an offer and declines the rest,
+    /// `accept F A RESOURCES [refuse=5secs]` uses a part of an offer (`keep=shared` instead of
+    /// resources: the shared part) and declines the rest,
     /// `decline F A [refuse=5secs]` all of it, `rescind F A` takes it back; `end F A ROLE RESOURCES`
     /// ends a task.
     fn give_back(&mut self, name: &str, words: &Words<'_>) -> Shown {
@@ -308,7 +316,10 @@ impl Script {
         let offer = self.offers.remove(at);
         let mut rest = offer.resources;
         if name == "accept" {
-            let launched = bag(words.plain(2, "resources")?)?.allocate(&offer.role);
+            let launched = match words.option("keep") {
+                "shared" => rest.shared(),
+                _ => bag(words.plain(2, "resources")?)?.allocate(&offer.role),
+            };
             rest = rest.checked_sub(&launched).ok_or("not in the offer")?;
         }
         let refuse_for = match words.options.get("refuse") {
@@ -324,6 +335,21 @@ impl Script {
                 allocator.demand_changed(&framework, &[offer.role].into());
                 allocator.recover(&framework, &agent, &rest, filter, self.now);
             }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Takes back every offer that is out.
+    fn rescind_all(&mut self) -> Shown {
+        for Allocation {
+            framework,
+            agent,
+            resources,
+            ..
+        } in self.offers.drain(..)
+        {
+            self.allocator
+                .recover(&framework, &agent, &resources, None, self.now);
         }
         Ok(Vec::new())
     }
@@ -381,6 +407,14 @@ impl Script {
         for role in explained.roles {
             shown.push(format!("role {}", role.role));
             shown.extend(role.position.iter().map(|level| format!("  {level}")));
+            let demand = role.demand;
+            if demand.behind_on + demand.due_on > 0 {
+                let (behind, due) = (demand.behind_on, demand.due_on);
+                let next = demand.next_due.map(|due| due.since(self.now));
+                let next = next.map(|left| format!(", next in {}", format_duration(left)));
+                let next = next.unwrap_or_default();
+                shown.push(format!("  demand: behind on {behind}, due on {due}{next}"));
+            }
             for (reason, agents) in role.agents {
                 let reason = reason.map_or("can be offered".to_owned(), text);
                 let agents: Vec<&str> = agents.iter().map(AgentId::as_str).collect();

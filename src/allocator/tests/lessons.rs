@@ -1,5 +1,5 @@
 //! Four lessons of a cluster with hundreds of small frameworks and a large one, as properties. The
-//! same as stories: `tests/scenarios/allocator/{big-and-many,history,zero-share}.txt`.
+//! same as stories: `tests/scenarios/allocator/lesson-*.txt`.
 
 use std::collections::BTreeMap;
 

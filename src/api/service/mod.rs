@@ -13,6 +13,7 @@ pub mod operator;
 pub mod operator_metrics;
 mod operator_views;
 mod orders;
+mod role_metrics;
 mod sandboxes;
 pub mod scheduler;
 mod stream_ids;

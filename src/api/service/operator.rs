@@ -85,8 +85,8 @@ impl OperatorCalls {
     ///
     /// The master is shutting down.
     pub async fn metrics(&self) -> Result<BTreeMap<String, f64>, ApiError> {
-        let snapshot = self.master.snapshot().await?;
-        Ok(aside(move || operator_metrics::by_name(&snapshot)).await)
+        let (snapshot, filters) = (self.master.snapshot().await?, self.master.filters().await?);
+        Ok(aside(move || operator_metrics::by_name(&snapshot, &filters)).await)
     }
 
     /// The master's metrics with their explanations.
@@ -95,8 +95,8 @@ impl OperatorCalls {
     ///
     /// The master is shutting down.
     pub async fn samples(&self) -> Result<Vec<Sample>, ApiError> {
-        let snapshot = self.master.snapshot().await?;
-        Ok(aside(move || operator_metrics::samples(&snapshot)).await)
+        let (snapshot, filters) = (self.master.snapshot().await?, self.master.filters().await?);
+        Ok(aside(move || operator_metrics::samples(&snapshot, &filters)).await)
     }
 
     /// SUBSCRIBE.

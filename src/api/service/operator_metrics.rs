@@ -8,7 +8,10 @@ use crate::master::framework_metrics::{Counts, operations};
 use crate::proto::v1::TaskState;
 use crate::proto::v1::scheduler::{call, event};
 use crate::resources::{Quantities, ResourceName, Resources};
+use crate::roles::Role;
 use crate::telemetry::Sample;
+
+use super::role_metrics;
 
 /// Bytes of a megabyte, as Mesos counts them.
 const MEGABYTE: f64 = 1024.0 * 1024.0;
@@ -44,7 +47,7 @@ impl Gauge {
 
 /// Everything under Mesos' names.
 #[must_use]
-pub fn by_name(snapshot: &Snapshot) -> BTreeMap<String, f64> {
+pub fn by_name(snapshot: &Snapshot, filters: &BTreeMap<Role, usize>) -> BTreeMap<String, f64> {
     let counters = snapshot.metrics.counters().into_iter();
     let mut all: BTreeMap<_, _> = counters.map(|(name, count)| (name, count as f64)).collect();
     let passes = snapshot.allocator.passes as f64;
@@ -52,15 +55,16 @@ pub fn by_name(snapshot: &Snapshot) -> BTreeMap<String, f64> {
     for gauge in gauges(snapshot) {
         all.insert(gauge.name, gauge.value);
     }
+    role_metrics::by_name(snapshot, filters, &mut all);
     for framework in snapshot.frameworks.values() {
-        of_framework(framework, &mut all);
+        of_framework(snapshot, framework, &mut all);
     }
     all
 }
 
 /// Everything for Prometheus.
 #[must_use]
-pub fn samples(snapshot: &Snapshot) -> Vec<Sample> {
+pub fn samples(snapshot: &Snapshot, filters: &BTreeMap<Role, usize>) -> Vec<Sample> {
     let counter = |name: &str, help: &str, value: u64| Sample {
         name: name.to_owned(),
         help: help.trim().to_owned(),
@@ -123,8 +127,9 @@ pub fn samples(snapshot: &Snapshot) -> Vec<Sample> {
             value: gauge.value * gauge.factor,
         });
     }
+    role_metrics::samples(snapshot, filters, &mut all);
     for framework in snapshot.frameworks.values() {
-        framework_samples(framework, &mut all);
+        framework_samples(snapshot, framework, &mut all);
     }
     all
 }
@@ -392,13 +397,14 @@ fn events() -> impl Iterator<Item = &'static str> {
 }
 
 /// One framework's metrics under Mesos' names.
-fn of_framework(framework: &Framework, all: &mut BTreeMap<String, f64>) {
+fn of_framework(snapshot: &Snapshot, framework: &Framework, all: &mut BTreeMap<String, f64>) {
     let name = encoded(&framework.info.name);
     let prefix = format!("master/frameworks/{name}/{}", framework.id);
     let mut put = |path: &str, value: f64| {
         all.insert(format!("{prefix}/{path}"), value);
     };
     put("subscribed", f64::from(u8::from(framework.is_connected())));
+    put("offers/longest_held_secs", held(snapshot, framework));
     let metrics = &framework.metrics;
     let mut family = |path: &str, counts: &Counts, names: BTreeSet<&'static str>, whole: bool| {
         for name in names {
@@ -429,7 +435,7 @@ fn of_framework(framework: &Framework, all: &mut BTreeMap<String, f64>) {
 }
 
 /// One framework's metrics for Prometheus.
-fn framework_samples(framework: &Framework, all: &mut Vec<Sample>) {
+fn framework_samples(snapshot: &Snapshot, framework: &Framework, all: &mut Vec<Sample>) {
     let labels = |more: Option<(&'static str, String)>| {
         let mut labels = vec![
             ("framework", framework.info.name.clone()),
@@ -493,6 +499,23 @@ fn framework_samples(framework: &Framework, all: &mut Vec<Sample>) {
     let subscribed = f64::from(u8::from(framework.is_connected()));
     let help = "1 while the scheduler is subscribed.";
     put("master/framework_subscribed", help, false, None, subscribed);
+    let held = held(snapshot, framework);
+    let help = "How long a framework has held the offer that it has held longest.";
+    put(
+        "master/framework_longest_held_offer_seconds",
+        help,
+        false,
+        None,
+        held,
+    );
+}
+
+/// Who hoards: seconds since the oldest offer that a framework has not answered.
+fn held(snapshot: &Snapshot, framework: &Framework) -> f64 {
+    snapshot
+        .longest_held(framework)
+        .unwrap_or_default()
+        .as_secs_f64()
 }
 
 /// A name as part of a path: what is not a letter, a digit or one of `-_.~` is written `%XX`.

@@ -65,7 +65,8 @@ fn json(answer: &Explanation) -> Value {
     let roles = answer.roles.iter().map(|role| {
         let position: Vec<Value> = role.position.iter().map(level_json).collect();
         let groups: Vec<Value> = role.groups.iter().map(group_json).collect();
-        json!({"role": role.role, "position": position, "groups": groups})
+        let demand = role.demand.as_ref().map(demand_json);
+        json!({"role": role.role, "position": position, "demand": demand, "groups": groups})
     });
     json!({
         "framework_id": answer.framework_id.value,
@@ -85,6 +86,15 @@ fn level_json(level: &explanation::Level) -> Value {
     })
 }
 
+fn demand_json(demand: &explanation::Demand) -> Value {
+    json!({
+        "order": demand.order,
+        "behind_on": demand.behind_on,
+        "due_on": demand.due_on,
+        "next_due_seconds": demand.next_due_seconds,
+    })
+}
+
 fn group_json(group: &explanation::Group) -> Value {
     let agents = group.agents.iter().map(|agent| {
         let rivals = agent.rivals.iter().map(|rival| {
@@ -101,6 +111,8 @@ fn group_json(group: &explanation::Group) -> Value {
             "agent_id": agent.agent_id.value,
             "agent": agent.hostname,
             "seconds_left": agent.seconds_left,
+            "would_be_offered_if": agent.would_be_offered_if,
+            "returned_offer_id": agent.returned_offer_id.as_ref().map(|id| &id.value),
             "rivals": rivals.collect::<Vec<Value>>(),
         })
     });
@@ -119,6 +131,10 @@ fn text(output: &mut Output, answer: &Explanation) -> Result<(), ClientError> {
         }
         output.line(&format!("{} in role {}", answer.name, role.role))?;
         output.table(&order(role))?;
+        if let Some(demand) = role.demand.as_ref().and_then(demand) {
+            output.line("")?;
+            output.line(&demand)?;
+        }
         output.line("")?;
         output.table(&reasons(role))?;
     }
@@ -141,6 +157,22 @@ fn order(role: &explanation::Role) -> Table {
         ]);
     }
     table
+}
+
+/// What it has shown of its demand, if that has put it behind others.
+fn demand(demand: &explanation::Demand) -> Option<String> {
+    let (behind, due) = (demand.behind_on, demand.due_on);
+    if behind == 0 && due == 0 {
+        return None;
+    }
+    let next = demand
+        .next_due_seconds
+        .map(|seconds| format!(", the next in {seconds:.1} s"));
+    Some(format!(
+        "It has returned the like unused: it stands behind those who use it on {behind} agents, \
+         and is due to be asked again on {due}{}.",
+        next.unwrap_or_default()
+    ))
 }
 
 fn reasons(role: &explanation::Role) -> Table {

@@ -2,6 +2,7 @@
 
 mod accept;
 mod agents;
+mod counterfactuals;
 mod failover;
 mod maintenance;
 mod offers;

@@ -19,7 +19,7 @@ fn weigh(list: &[(&str, f64)]) -> OperatorCall {
     }
 }
 
-fn config(name: &str, guarantee: f64, limit: Option<f64>) -> v1::quota::QuotaConfig {
+pub(super) fn config(name: &str, guarantee: f64, limit: Option<f64>) -> v1::quota::QuotaConfig {
     let cpus = |value| ("cpus".to_owned(), v1::value::Scalar { value });
     v1::quota::QuotaConfig {
         role: name.to_owned(),
@@ -31,7 +31,7 @@ fn config(name: &str, guarantee: f64, limit: Option<f64>) -> v1::quota::QuotaCon
     }
 }
 
-fn quota(configs: &[v1::quota::QuotaConfig], force: bool) -> OperatorCall {
+pub(super) fn quota(configs: &[v1::quota::QuotaConfig], force: bool) -> OperatorCall {
     OperatorCall::UpdateQuota {
         quotas: from_configs(configs).unwrap(),
         force,

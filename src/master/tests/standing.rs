@@ -9,7 +9,7 @@ fn id(agent: &AgentPeer) -> AgentId {
     AgentId::new(&*agent.id.value)
 }
 
-fn drain(agent: &AgentPeer, mark_gone: bool) -> OperatorCall {
+pub(super) fn drain(agent: &AgentPeer, mark_gone: bool) -> OperatorCall {
     OperatorCall::DrainAgent {
         agent_id: id(agent),
         grace_max: Some(Duration::from_secs(5)),
@@ -17,13 +17,13 @@ fn drain(agent: &AgentPeer, mark_gone: bool) -> OperatorCall {
     }
 }
 
-fn deactivate(agent: &AgentPeer) -> OperatorCall {
+pub(super) fn deactivate(agent: &AgentPeer) -> OperatorCall {
     OperatorCall::DeactivateAgent {
         agent_id: id(agent),
     }
 }
 
-fn reactivate(agent: &AgentPeer) -> OperatorCall {
+pub(super) fn reactivate(agent: &AgentPeer) -> OperatorCall {
     OperatorCall::ReactivateAgent {
         agent_id: id(agent),
     }

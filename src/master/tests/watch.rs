@@ -4,7 +4,7 @@ use super::*;
 use crate::master::Question;
 use crate::proto::v1::master::Explanation;
 
-fn named(name: &str, role: &str) -> v1::FrameworkInfo {
+pub(super) fn named(name: &str, role: &str) -> v1::FrameworkInfo {
     v1::FrameworkInfo {
         roles: vec![role.to_owned()],
         ..framework(name)
@@ -19,7 +19,7 @@ fn patient() -> MasterConfig {
 }
 
 impl Bench {
-    fn explain(&mut self, question: Question) -> Result<Explanation, CallError> {
+    pub(super) fn explain(&mut self, question: Question) -> Result<Explanation, CallError> {
         let request = RequestId(self.number());
         self.step(Event::ExplainRequested { request, question });
         match self.replies.remove(&request).unwrap()? {
@@ -28,7 +28,7 @@ impl Bench {
         }
     }
 
-    fn about(&mut self, scheduler: &Scheduler) -> Explanation {
+    pub(super) fn about(&mut self, scheduler: &Scheduler) -> Explanation {
         let question = Question {
             framework_id: scheduler.id.clone(),
             role: None,
@@ -69,7 +69,7 @@ fn reason(word: &str, hosts: &[&str]) -> (String, Vec<String>) {
     (word.to_owned(), hosts.collect())
 }
 
-fn decline(offers: &[v1::Offer], refuse_seconds: f64) -> SchedulerCall {
+pub(super) fn decline(offers: &[v1::Offer], refuse_seconds: f64) -> SchedulerCall {
     SchedulerCall::Decline(call::Decline {
         offer_ids: offers.iter().map(|offer| offer.id.clone()).collect(),
         filters: Some(v1::Filters {

@@ -21,8 +21,6 @@ struct Share<'a> {
     allocated: Quantities,
     offered: Quantities,
     reserved: Quantities,
-    /// Reserved and in use: counts once.
-    reserved_allocated: Quantities,
 }
 
 fn shares(snapshot: &Snapshot) -> BTreeMap<Role, Share<'_>> {
@@ -36,7 +34,6 @@ fn shares(snapshot: &Snapshot) -> BTreeMap<Role, Share<'_>> {
         for (role, held) in held.allocations() {
             let share = all.entry(role).or_default();
             share.allocated.add(&held.quantities());
-            share.reserved_allocated.add(&held.reserved().quantities());
         }
         let offered = snapshot.framework_offered(framework);
         for (role, offered) in offered.allocations() {
@@ -58,15 +55,17 @@ fn shares(snapshot: &Snapshot) -> BTreeMap<Role, Share<'_>> {
     all
 }
 
-fn role(w: &mut Writer, snapshot: &Snapshot, role: &Role, share: &Share<'_>) {
+fn role(
+    w: &mut Writer,
+    snapshot: &Snapshot,
+    (role, share): (&Role, &Share<'_>),
+    consumed: Option<&Quantities>,
+) {
+    let none = Quantities::new();
     let weight = snapshot.weights.get(role).copied().unwrap_or_default();
     let quota = snapshot.quotas.get(role).cloned().unwrap_or_default();
     let mut resources = share.allocated.clone();
     resources.add(&share.offered);
-    let mut consumed = share.allocated.clone();
-    let mut idle = share.reserved.clone();
-    idle.subtract(&share.reserved_allocated);
-    consumed.add(&idle);
     w.open();
     text(w, "\"name\":", role.as_str());
     double(w, "\"weight\":", weight.as_f64());
@@ -81,7 +80,7 @@ fn role(w: &mut Writer, snapshot: &Snapshot, role: &Role, share: &Share<'_>) {
         w.double(limit.as_f64());
     }
     w.close();
-    quantities(w, "\"consumed\":", &consumed);
+    quantities(w, "\"consumed\":", consumed.unwrap_or(&none));
     w.close();
     quantities(w, "\"resources\":", &resources);
     quantities(w, "\"allocated\":", &share.allocated);
@@ -105,9 +104,10 @@ pub(super) async fn answer(shared: Shared, request: Request) -> Result<Reply, Re
             w.open();
             w.key("\"roles\":");
             w.open_list();
-            for (name, share) in shares(snapshot) {
+            let consumed = snapshot.quota_consumption();
+            for (name, share) in &shares(snapshot) {
                 w.item();
-                role(w, snapshot, &name, &share);
+                role(w, snapshot, (name, share), consumed.get(name));
             }
             w.close_list();
             w.close();
