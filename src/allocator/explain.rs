@@ -14,6 +14,9 @@ use super::returns::Evidence;
 use super::sorter::{Kinds, Share, ShareTree};
 use super::view::{QuotaRule, Views};
 
+/// Agents by the first reason; none for those that the next pass may offer.
+type ByReason = Vec<(Option<Rejection>, Vec<AgentId>)>;
+
 impl Allocator {
     /// For each role of a framework: its place in the order, and all agents by the first reason
     /// why they are not offered to it. None for an unknown framework.
@@ -98,12 +101,7 @@ impl Allocator {
         })
     }
 
-    fn reasons(
-        &self,
-        number: u32,
-        kinds: &mut Kinds,
-        now: Instant,
-    ) -> (Vec<(Option<Rejection>, Vec<AgentId>)>, DemandState) {
+    fn reasons(&self, number: u32, kinds: &mut Kinds, now: Instant) -> (ByReason, DemandState) {
         let mut demand = DemandState {
             order: self.config.order,
             behind_on: 0,
