@@ -92,6 +92,8 @@ pub struct Agent {
     pub version: String,
     /// Address of its link's peer, host and port.
     pub peer: String,
+    /// What only one living agent can have, as the master's table of addresses knows it.
+    pub(super) address: String,
     /// Where it stands.
     pub status: AgentStatus,
     /// Everything it has to give.

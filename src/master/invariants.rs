@@ -52,6 +52,12 @@ impl Master {
             );
             assert_eq!(record.id().as_ref(), Some(id), "operation {id}");
         }
+        for (address, agent_id) in &self.addresses {
+            assert_eq!(
+                *address, self.agents[agent_id].address,
+                "of agent {agent_id}"
+            );
+        }
         self.check_connections();
         self.inverse.check_invariants();
         for agent_id in &self.inverse.agents {

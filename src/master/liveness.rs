@@ -300,7 +300,7 @@ impl Master {
             self.cancel_timer(step, TimerKey::InverseOffers);
         }
         self.allocator.remove_agent(agent_id);
-        self.addresses.retain(|_, known| known != agent_id);
+        self.leave_address(agent_id);
         self.agents.remove(agent_id);
         tracing::info!(%agent_id, ?departure, "agent removed");
         let removed = OperatorEvent::AgentRemoved(agent_id.clone());

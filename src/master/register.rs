@@ -225,13 +225,14 @@ impl Master {
         let address = self.address(connection, &info);
         let peer = self.peer(connection);
         let maintained = self.maintained(&info, &peer);
-        self.addresses.insert(address, agent_id.clone());
+        self.addresses.insert(address.clone(), agent_id.clone());
         self.set_stage(connection, LinkStage::Registered(agent_id.clone()));
         let agent = Agent {
             id: agent_id.clone(),
             info,
             version,
             peer,
+            address,
             status: AgentStatus::Active(connection),
             total: valid.total,
             registered: step.now.wall,
@@ -337,6 +338,15 @@ impl Master {
             .rsplit_once(':')
             .map_or(peer.as_str(), |(host, _)| host);
         format!("{host} {}:{}", info.hostname, info.port())
+    }
+
+    /// An agent lives elsewhere, or not at all.
+    pub(super) fn leave_address(&mut self, agent_id: &AgentId) {
+        if let Some(agent) = self.agents.get(agent_id)
+            && self.addresses.get(&agent.address) == Some(agent_id)
+        {
+            self.addresses.remove(&agent.address);
+        }
     }
 
     /// What the allocator has to know of an agent.

@@ -199,8 +199,8 @@ impl Master {
         self.set_stage(connection, LinkStage::Registered(agent_id.clone()));
         let peer = self.peer(connection);
         let address = self.address(connection, &info);
-        self.addresses.retain(|_, known| known != agent_id);
-        self.addresses.insert(address, agent_id.clone());
+        self.leave_address(agent_id);
+        self.addresses.insert(address.clone(), agent_id.clone());
         let maintained = self.maintained(&info, &peer);
         self.set_maintained(agent_id, maintained);
         self.plan_inverse_offers(step, false);
@@ -211,6 +211,7 @@ impl Master {
             agent.info = info;
             version.clone_into(&mut agent.version);
             agent.peer = peer;
+            agent.address = address;
             agent.total = valid.total;
         }
     }
