@@ -65,6 +65,8 @@ pub enum ContainerKind {
     Executor(Arc<v1::ExecutorInfo>),
     /// The built-in default executor, for task groups.
     TaskGroups(Arc<v1::ExecutorInfo>),
+    /// A command that an operator has launched, without executor and framework.
+    Standalone,
 }
 
 /// How a container ended.

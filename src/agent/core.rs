@@ -169,6 +169,7 @@ impl Agent {
                 self.master_disconnected(connection, effects);
             }
             Event::ExecutorSubscribed { .. }
+            | Event::ExecutorDriver { .. }
             | Event::ExecutorCall { .. }
             | Event::ExecutorDisconnected { .. } => self.executor_event(now, event, effects),
             Event::ContainerLaunched { container_id, pid } => {
@@ -223,6 +224,11 @@ impl Agent {
                     );
                 }
             }
+            Event::ExecutorDriver {
+                framework_id,
+                executor_id,
+                driver,
+            } => self.executor_driver(&(framework_id, executor_id), driver, effects),
             Event::ExecutorCall {
                 request,
                 framework_id,

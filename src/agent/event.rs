@@ -48,6 +48,16 @@ pub enum Event {
         /// The container that the connection proves it lives in, where the transport can tell.
         container: Option<ContainerId>,
     },
+    /// An executor that has subscribed is a driver of Mesos' older protocol, which waits to be called
+    /// back when its agent is restarted.
+    ExecutorDriver {
+        /// Its framework.
+        framework_id: FrameworkId,
+        /// Its id.
+        executor_id: ExecutorId,
+        /// Its process, `executor(1)@ip:port`.
+        driver: String,
+    },
     /// An executor called; `request` is answered by one `Effect::Reply` where it is given.
     ExecutorCall {
         /// Who waits for the answer, if anybody.

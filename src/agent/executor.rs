@@ -91,6 +91,8 @@ pub struct Executor {
     pub recovered: bool,
     /// The supervisor's process id on the host.
     pub pid: Option<u32>,
+    /// The process of its driver, `executor(1)@ip:port`, if it speaks Mesos' older protocol.
+    pub driver: Option<String>,
     /// The sandbox on the host.
     pub sandbox: PathBuf,
     /// Resources of the executor itself, without its tasks.

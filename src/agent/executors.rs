@@ -187,6 +187,29 @@ impl Agent {
         }
     }
 
+    /// Writes down whom the next life has to call back.
+    pub(super) fn executor_driver(
+        &mut self,
+        key: &ExecutorKey,
+        driver: String,
+        effects: &mut Effects,
+    ) {
+        let Some(executor) = self.executor_mut(key) else {
+            return;
+        };
+        if executor.driver.as_ref() == Some(&driver) {
+            return;
+        }
+        executor.driver = Some(driver.clone());
+        if executor.checkpoint {
+            let record = Record::Driver {
+                container_id: executor.container_id.clone(),
+                driver,
+            };
+            self.checkpoint(record, Pending::Nothing, effects);
+        }
+    }
+
     pub(super) fn executor_disconnected(&mut self, connection: ConnectionId) {
         let Some(key) = self.connections.remove(&connection) else {
             return;

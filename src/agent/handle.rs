@@ -116,6 +116,23 @@ impl Handle {
             .await
     }
 
+    /// Says which process the driver of an executor is, so that the next life of the agent can call it
+    /// back.
+    pub async fn executor_driver(
+        &self,
+        framework_id: FrameworkId,
+        executor_id: ExecutorId,
+        driver: String,
+    ) {
+        let event = Event::ExecutorDriver {
+            framework_id,
+            executor_id,
+            driver,
+        };
+        // An agent that is ending writes nothing down any more.
+        drop(self.put(Input::Event(event)).await);
+    }
+
     /// Says that an executor's stream is gone; also noticed when its receiver is dropped.
     pub async fn executor_disconnected(&self, connection: ConnectionId) {
         let event = Event::ExecutorDisconnected { connection };

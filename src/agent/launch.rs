@@ -308,6 +308,7 @@ impl Agent {
             connection: None,
             recovered: false,
             pid: None,
+            driver: None,
             sandbox,
             resources,
             told: Resources::default(),

@@ -159,6 +159,7 @@ impl Agent {
             connection: None,
             recovered: true,
             pid: run.pid,
+            driver: run.driver.clone(),
             sandbox,
             // They were read before they were written down.
             resources: Resources::from_proto(&run.info.resources).unwrap_or_default(),

@@ -13,6 +13,7 @@ use super::containers::{NativeContainers, ProcessFetcher, millis, news};
 use super::daemon::{DaemonError, Serve, Surroundings, usable};
 use super::network::{Listening, Network, Place};
 use super::runtime_dir::RuntimeDir;
+use crate::agent::checkpoint::Paths;
 use crate::agent::{
     AgentConfig, AgentParts, Exit, Handle, Reconfiguration, Running, Timing, fingerprint, start,
 };
@@ -202,18 +203,24 @@ pub(super) async fn begin(
     let made = tokio::task::spawn_blocking(move || Containerizer::new(config)).await;
     let (containerizer, events) =
         made.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-    let guests = Guests::new(Arc::clone(&containerizer));
     if let Some(notice) = containerizer.notice() {
         tracing::warn!("{notice}");
     }
     let total = fingerprint::complete(settings.resources.clone(), &settings.work_dir)?;
     tracing::info!(resources = %total, isolation = ?containerizer.isolation(), "what this agent offers");
+    let config = agent_config(&settings, &total, &listening.place);
+    let sandboxes = Paths::new(config.work_dir.clone()).standalone_sandboxes();
+    let guests = Guests::new(Arc::clone(&containerizer), sandboxes);
     let running = start(AgentParts {
-        config: agent_config(&settings, &total, &listening.place),
+        containers: Arc::new(NativeContainers {
+            containerizer: Arc::clone(&containerizer),
+            guests: guests.clone(),
+            cleanup: config.cleanup,
+        }),
+        config,
         runtime_dir: runtime_dir.path().to_owned(),
         lasting: settings.lasting,
         masters,
-        containers: Arc::new(NativeContainers(Arc::clone(&containerizer))),
         container_events: news(events, guests.clone()),
     })?;
     let handle = running.handle.clone();

@@ -21,15 +21,22 @@ const EVENTS_MAX: usize = 1024;
 
 /// The native containerizer, as the agent asks for it.
 #[derive(Debug)]
-pub(super) struct NativeContainers(pub(super) Arc<Containerizer>);
+pub(super) struct NativeContainers {
+    pub(super) containerizer: Arc<Containerizer>,
+    /// Standalone containers are taken back with those of executors.
+    pub(super) guests: Guests,
+    /// `--recover=cleanup`: they are not.
+    pub(super) cleanup: bool,
+}
 
 impl Containers for NativeContainers {
-    fn recover(&self, known: Vec<ContainerConfig>) {
-        self.0.recover(known);
+    fn recover(&self, mut known: Vec<ContainerConfig>) {
+        known.extend(self.guests.recover(self.cleanup));
+        self.containerizer.recover(known);
     }
 
     fn launch(&self, config: ContainerConfig) {
-        self.0.launch(config);
+        self.containerizer.launch(config);
     }
 
     fn update(
@@ -38,7 +45,7 @@ impl Containers for NativeContainers {
         resources: Resources,
         limits: BTreeMap<String, f64>,
     ) {
-        let containerizer = Arc::clone(&self.0);
+        let containerizer = Arc::clone(&self.containerizer);
         tokio::spawn(async move {
             let done = containerizer
                 .update(&container_id, &resources, &limits)
@@ -55,15 +62,16 @@ impl Containers for NativeContainers {
         user: Option<&str>,
         volumes: &[ContainerVolume],
     ) -> Result<(), String> {
-        self.0.link_volumes(sandbox, user, volumes)
+        self.containerizer.link_volumes(sandbox, user, volumes)
     }
 
     fn destroy(&self, container_id: ContainerId) {
-        self.0.destroy(&container_id);
+        self.containerizer.destroy(&container_id);
     }
 }
 
-/// The containerizer's news in the agent's words; guests of a container end with it.
+/// The containerizer's news in the agent's words; guests of a container end with it, and what happens
+/// to standalone containers is not the agent's business.
 pub(super) fn news(
     mut from: mpsc::Receiver<containerizer::ContainerEvent>,
     guests: Guests,
@@ -74,13 +82,18 @@ pub(super) fn news(
             let event = match event {
                 containerizer::ContainerEvent::Recovered => ContainerEvent::Recovered,
                 containerizer::ContainerEvent::Launched { container_id, pid } => {
+                    if guests.launched(&container_id, pid) {
+                        continue;
+                    }
                     ContainerEvent::Launched { container_id, pid }
                 }
                 containerizer::ContainerEvent::Ended {
                     container_id,
                     ended,
                 } => {
-                    guests.forget_house(&container_id);
+                    if guests.ended(&container_id, &ended).await {
+                        continue;
+                    }
                     ContainerEvent::Ended {
                         container_id,
                         ended: *ended,

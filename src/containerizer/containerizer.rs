@@ -239,6 +239,16 @@ impl Containerizer {
         let _nobody = self.events.send(event).await;
     }
 
+    /// `--runtime_dir`.
+    pub(super) fn runtime_dir(&self) -> &Path {
+        &self.engine.config.runtime_dir
+    }
+
+    /// Whether there is a container of this id, from its launch to its end.
+    pub(super) fn knows(&self, container_id: &ContainerId) -> bool {
+        self.entries().contains_key(container_id)
+    }
+
     /// A running container, for guests.
     pub(super) fn house(&self, container_id: &ContainerId) -> Option<House> {
         let entries = self.entries();

@@ -55,7 +55,9 @@ impl Engine {
             ContainerKind::TaskGroups(_) => sandbox::create_shared(&config.sandbox)?,
             _ => sandbox::create(&config.sandbox, plan.user.as_ref())?,
         };
-        sandbox::link_latest(&config.sandbox)?;
+        if !matches!(config.kind, ContainerKind::Standalone) {
+            sandbox::link_latest(&config.sandbox)?;
+        }
         volumes::link(&config.sandbox, plan.user.as_ref(), &config.volumes)?;
         // The record of the container comes before what it would be needed for.
         if let Err(cause) = DirBuilder::new().mode(0o700).create(&runtime) {

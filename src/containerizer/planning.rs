@@ -150,7 +150,7 @@ fn executor(config: &ContainerConfig, settings: &ContainerizerConfig) -> Option<
     let (task_id, groups) = match &config.kind {
         ContainerKind::CommandTask(task) => (task.task_id.value.clone(), None),
         ContainerKind::TaskGroups(_) => (String::new(), Some(settings.groups.clone())),
-        ContainerKind::Executor(_) => return None,
+        ContainerKind::Executor(_) | ContainerKind::Standalone => return None,
     };
     let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Some(ExecutorPlan {

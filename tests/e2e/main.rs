@@ -20,5 +20,6 @@ mod outline;
 mod sandboxes;
 mod scheduler;
 mod shape;
+mod standalone;
 mod tasks;
 mod volumes;

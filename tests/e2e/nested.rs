@@ -5,8 +5,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use mesosd::proto::v1;
 use mesosd::proto::v1::TaskState::TaskRunning;
+use mesosd::proto::v1::agent::agent_service_client::AgentServiceClient;
+use mesosd::proto::v1::agent::call::{self as parts, attach_container_input};
+use mesosd::proto::v1::agent::{Call, ProcessIo, process_io};
 use serde_json::{Value, json};
+use tonic::transport::Endpoint;
 
 use crate::agent_api::{Reply, call, get, request};
 use crate::cluster::Cluster;
@@ -223,6 +228,125 @@ fn containers_are_launched_waited_for_killed_and_removed() {
     assert_eq!(call(agent, &remove).code, 200);
     assert_eq!(wait(agent, &id).code, 404);
     assert_eq!((kill(&id, 9), kill(&inside(&parent, "n2"), 9)), (404, 404));
+    scheduler.teardown();
+    cluster.stop();
+}
+
+/// A container in another one, for gRPC.
+fn below(parent: &v1::ContainerId, name: &str) -> v1::ContainerId {
+    v1::ContainerId {
+        value: name.to_owned(),
+        parent: Some(Box::new(parent.clone())),
+    }
+}
+
+fn part(kind: attach_container_input::Type, part: parts::AttachContainerInput) -> Call {
+    Call {
+        r#type: Some(parts::Type::AttachContainerInput.into()),
+        attach_container_input: Some(parts::AttachContainerInput {
+            r#type: Some(kind.into()),
+            ..part
+        }),
+        ..Call::default()
+    }
+}
+
+fn named(id: &v1::ContainerId) -> Call {
+    part(
+        attach_container_input::Type::ContainerId,
+        parts::AttachContainerInput {
+            container_id: Some(id.clone()),
+            ..parts::AttachContainerInput::default()
+        },
+    )
+}
+
+fn typed(text: &str) -> Call {
+    let data = process_io::Data {
+        r#type: Some(process_io::data::Type::Stdin.into()),
+        data: Some(text.into()),
+    };
+    part(
+        attach_container_input::Type::ProcessIo,
+        parts::AttachContainerInput {
+            process_io: Some(ProcessIo {
+                r#type: Some(process_io::Type::Data.into()),
+                data: Some(data),
+                control: None,
+            }),
+            ..parts::AttachContainerInput::default()
+        },
+    )
+}
+
+/// What is said on standard output until the end.
+async fn heard(mut said: tonic::Streaming<ProcessIo>) -> String {
+    let mut text = Vec::new();
+    while let Some(message) = said.message().await.unwrap() {
+        text.extend(message.data.unwrap_or_default().data());
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn sessions_over_grpc() {
+    let cluster = Cluster::start(1, AGENT);
+    let mut scheduler = Scheduler::start(&cluster, "nested");
+    scheduler.submit(task("t", "exec sleep 1019"));
+    let status = scheduler.wait_for("t", TaskRunning);
+    let parent = status.container_status.unwrap().container_id.unwrap();
+    let agent = cluster.agents[0].address;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let endpoint = Endpoint::from_shared(format!("http://{agent}")).unwrap();
+        let mut client = AgentServiceClient::new(endpoint.connect().await.unwrap());
+        let id = below(&parent, "talk");
+        let session = Call {
+            r#type: Some(parts::Type::LaunchNestedContainerSession.into()),
+            launch_nested_container_session: Some(parts::LaunchNestedContainerSession {
+                container_id: id.clone(),
+                command: Some(crate::scheduler::shell("read line; echo \"<$line>\"; cat")),
+                container: None,
+            }),
+            ..Call::default()
+        };
+        let said = client.launch_nested_container_session(session).await;
+        let said = said.unwrap().into_inner();
+        let attach = Call {
+            r#type: Some(parts::Type::AttachContainerOutput.into()),
+            attach_container_output: Some(parts::AttachContainerOutput {
+                container_id: id.clone(),
+            }),
+            ..Call::default()
+        };
+        let also = client.attach_container_output(attach.clone()).await;
+        let also = also.unwrap().into_inner();
+        let words = [named(&id), typed("hello\n"), typed("more\n"), typed("")];
+        let done = client
+            .attach_container_input(tokio_stream::iter(words))
+            .await;
+        assert_eq!(done.unwrap().into_inner().r#type, None);
+        assert_eq!(heard(said).await, "<hello>\nmore\n");
+        assert_eq!(heard(also).await, "<hello>\nmore\n");
+
+        let nobody = client
+            .attach_container_input(tokio_stream::iter([named(&below(&parent, "no"))]))
+            .await;
+        assert_eq!(nobody.unwrap_err().code(), tonic::Code::NotFound);
+        let empty = client
+            .attach_container_input(tokio_stream::iter([typed("x")]))
+            .await;
+        assert_eq!(empty.unwrap_err().code(), tonic::Code::InvalidArgument);
+        // The task's own container writes to its sandbox only.
+        let silent = Call {
+            attach_container_output: Some(parts::AttachContainerOutput {
+                container_id: parent.clone(),
+            }),
+            ..attach
+        };
+        let silent = client.attach_container_output(silent).await;
+        assert_eq!(silent.unwrap_err().code(), tonic::Code::InvalidArgument);
+    });
     scheduler.teardown();
     cluster.stop();
 }

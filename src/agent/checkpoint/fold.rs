@@ -56,6 +56,8 @@ pub struct CheckpointedExecutor {
     pub command_executor: bool,
     /// The supervisor's process id, once it was started.
     pub pid: Option<u32>,
+    /// The process of its driver, if it has one of the older protocol.
+    pub driver: Option<String>,
 }
 
 /// One task.
@@ -134,11 +136,24 @@ impl Checkpointed {
                     container_id: container_id.clone(),
                     command_executor: *command_executor,
                     pid: None,
+                    driver: None,
                 };
                 self.executors
                     .insert((framework_id.clone(), executor_id), executor);
             }
-            Record::Launched { container_id, pid } => self.launched(container_id, *pid),
+            Record::Launched { container_id, pid } => {
+                if let Some(executor) = self.run(container_id) {
+                    executor.pid = Some(*pid);
+                }
+            }
+            Record::Driver {
+                container_id,
+                driver,
+            } => {
+                if let Some(executor) = self.run(container_id) {
+                    executor.driver = Some(driver.clone());
+                }
+            }
             Record::ExecutorEnded {
                 framework_id,
                 executor_id,
@@ -186,11 +201,9 @@ impl Checkpointed {
         }
     }
 
-    fn launched(&mut self, container_id: &ContainerId, pid: u32) {
+    fn run(&mut self, container_id: &ContainerId) -> Option<&mut CheckpointedExecutor> {
         let mut executors = self.executors.values_mut();
-        if let Some(executor) = executors.find(|it| it.container_id == *container_id) {
-            executor.pid = Some(pid);
-        }
+        executors.find(|it| it.container_id == *container_id)
     }
 
     fn end_executor(&mut self, key: &(FrameworkId, ExecutorId), container_id: &ContainerId) {
@@ -341,6 +354,13 @@ impl Checkpointed {
             if let Some(pid) = executor.pid {
                 let container_id = executor.container_id.clone();
                 records.push(Record::Launched { container_id, pid });
+            }
+            if let Some(driver) = executor.driver.clone() {
+                let container_id = executor.container_id.clone();
+                records.push(Record::Driver {
+                    container_id,
+                    driver,
+                });
             }
         }
         for ((framework_id, _), task) in &self.tasks {

@@ -124,6 +124,13 @@ fn to_wire(record: &Record) -> JournalRecord {
             container_id: container_id.to_string(),
             pid: *pid,
         }),
+        Record::Driver {
+            container_id,
+            driver,
+        } => wire::Record::Driver(wire::Driver {
+            container_id: container_id.to_string(),
+            driver: driver.clone(),
+        }),
         Record::ExecutorEnded {
             framework_id,
             executor_id,
@@ -217,6 +224,10 @@ fn from_wire(message: JournalRecord) -> Option<Record> {
         wire::Record::Launched(launched) => Record::Launched {
             container_id: ContainerId::new(launched.container_id),
             pid: launched.pid,
+        },
+        wire::Record::Driver(driver) => Record::Driver {
+            container_id: ContainerId::new(driver.container_id),
+            driver: driver.driver,
         },
         wire::Record::ExecutorEnded(ended) => Record::ExecutorEnded {
             framework_id: framework(ended.framework_id),

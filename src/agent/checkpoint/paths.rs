@@ -4,6 +4,7 @@
 //! meta/journal                                                  the agent's durable records
 //! slaves/<aid>/frameworks/<fid>/executors/<eid>/runs/<cid>/     sandbox of one run
 //!                                                    /latest -> <cid>
+//! containers/<cid>/                                             sandbox of a standalone container
 //! volumes/roles/<role>/<persistence id>/                         persistent volume, '/' of roles as ' '
 //! volumes/destroyed/                                            volumes that are being deleted
 //! ```
@@ -50,6 +51,12 @@ impl Paths {
     #[must_use]
     pub fn agents(&self) -> PathBuf {
         self.work_dir.join("slaves")
+    }
+
+    /// Root of the sandboxes of standalone containers.
+    #[must_use]
+    pub fn standalone_sandboxes(&self) -> PathBuf {
+        self.work_dir.join("containers")
     }
 
     /// All runs of one executor.

@@ -54,6 +54,13 @@ pub enum Record {
         /// Process id on the host.
         pid: u32,
     },
+    /// An executor speaks Mesos' older protocol.
+    Driver {
+        /// Its container.
+        container_id: ContainerId,
+        /// Its process, `executor(1)@ip:port`.
+        driver: String,
+    },
     /// A container is gone and its tasks' updates were recorded.
     ExecutorEnded {
         /// Its framework.
@@ -137,6 +144,7 @@ impl Record {
             | Self::FrameworkEnded { .. }
             | Self::Executor { .. }
             | Self::Launched { .. }
+            | Self::Driver { .. }
             | Self::ExecutorEnded { .. }
             | Self::Task { .. }
             | Self::Draining { .. }

@@ -3,15 +3,16 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_util::Stream;
-use tonic::{Request, Response, Status};
+use futures_util::{Stream, StreamExt as _};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::Events;
 use crate::api::error::ApiError;
 use crate::api::service::agent::AgentCalls;
+use crate::api::service::attach::{Speaker, of_reader, of_session};
 use crate::api::service::files::Followed;
 use crate::proto::v1::agent::agent_service_server::AgentService;
-use crate::proto::v1::agent::{self, Call, FileChunk, FollowFile};
+use crate::proto::v1::agent::{self, Call, FileChunk, FollowFile, ProcessIo};
 
 /// Translates for an agent's operators.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ impl Stream for Chunks {
 #[tonic::async_trait]
 impl AgentService for Agents {
     type FollowFileStream = Events<FileChunk>;
+    type LaunchNestedContainerSessionStream = Events<ProcessIo>;
+    type AttachContainerOutputStream = Events<ProcessIo>;
 
     async fn call(&self, request: Request<Call>) -> Result<Response<agent::Response>, Status> {
         let answer = self.calls.call(request.into_inner()).await?;
@@ -60,5 +63,38 @@ impl AgentService for Agents {
     ) -> Result<Response<Events<FileChunk>>, Status> {
         let followed = self.calls.files().follow(request.into_inner()).await?;
         Ok(Response::new(Box::pin(Chunks(followed))))
+    }
+
+    async fn launch_nested_container_session(
+        &self,
+        request: Request<Call>,
+    ) -> Result<Response<Events<ProcessIo>>, Status> {
+        let session = self.calls.guests().session(request.into_inner()).await?;
+        let said = of_session(session).map(Ok);
+        Ok(Response::new(Box::pin(said)))
+    }
+
+    async fn attach_container_output(
+        &self,
+        request: Request<Call>,
+    ) -> Result<Response<Events<ProcessIo>>, Status> {
+        let reader = self.calls.guests().output(request.into_inner())?;
+        let said = of_reader(reader).map(Ok);
+        Ok(Response::new(Box::pin(said)))
+    }
+
+    async fn attach_container_input(
+        &self,
+        request: Request<Streaming<Call>>,
+    ) -> Result<Response<agent::Response>, Status> {
+        let mut calls = request.into_inner();
+        let mut speaker = Speaker::new(self.calls.guests());
+        while let Some(call) = calls.message().await? {
+            let part = call.attach_container_input;
+            let part = part.ok_or_else(|| ApiError::missing("attach_container_input"))?;
+            speaker.take(part).await?;
+        }
+        speaker.finish()?;
+        Ok(Response::new(agent::Response::default()))
     }
 }

@@ -1,21 +1,24 @@
 //! Executors' drivers at an agent: one session each, over the same calls as every front end.
 
-use std::io;
 use std::sync::Arc;
-
-use futures_util::StreamExt;
-use tokio::sync::mpsc;
+use std::time::Duration;
 
 use super::executor_messages::{self, Asked, Subscribe, Translator};
 use super::front::Process;
 use super::incoming::Incoming;
-use super::link::Link;
+use super::link::{Link, Outgoing, Postbox};
 use super::pid::Pid;
-use super::sessions::{Given, Place, Sessions};
+use super::session::{Ended, Service, Session, register};
+use super::sessions::Sessions;
 use crate::agent::Handle;
 use crate::api::error::ApiError;
 use crate::api::service::executor::{ExecutorCalls, ExecutorEvents};
+use crate::base::{ExecutorId, FrameworkId};
+use crate::proto::mesos::internal as wire;
 use crate::proto::v1::executor::{Call, Event, event};
+
+/// How often a starting agent is asked whether it has its containers back.
+const RECOVERY_LOOK: Duration = Duration::from_millis(20);
 
 /// What serves the drivers of executors; clones share it.
 #[derive(Clone, Debug)]
@@ -29,31 +32,17 @@ pub(super) struct Executors {
 
 /// A driver that is subscribed.
 #[derive(Clone, Debug, PartialEq)]
-struct Subscribed {
+pub(super) struct Subscribed {
     framework_id: String,
     executor_id: String,
 }
 
-/// One driver's session: its connection, and the events that go there.
-struct Session {
-    executors: Executors,
-    place: Place<Subscribe, Subscribed>,
-    link: Link,
-    events: ExecutorEvents,
-    /// The subscription whose SUBSCRIBED is to come.
+/// What a session remembers.
+#[derive(Debug)]
+pub(super) struct State {
+    /// The subscription whose SUBSCRIBED is to come, or has come.
     order: Subscribe,
     translator: Option<Translator>,
-}
-
-/// Why a session ends.
-#[derive(Debug, thiserror::Error)]
-enum Ended {
-    #[error("the connection broke: {0}")]
-    Broken(#[from] io::Error),
-    #[error("the agent has closed its events")]
-    Closed,
-    #[error("it was turned away: {0}")]
-    Refused(ApiError),
 }
 
 impl Process for Executors {
@@ -64,7 +53,7 @@ impl Process for Executors {
             name, from, body, ..
         } = message;
         match executor_messages::read(&name, &body) {
-            Ok(Some(Asked::Subscribe(subscribe))) => self.subscribe(from, *subscribe),
+            Ok(Some(Asked::Subscribe(subscribe))) => register(self, from, *subscribe),
             Ok(Some(Asked::Call(call))) => self.call(&from, *call).await,
             Ok(Some(Asked::Message(message))) => {
                 self.agent.framework_message(message).await.is_ok()
@@ -83,26 +72,14 @@ impl Process for Executors {
 
 impl Executors {
     pub(super) fn new(calls: ExecutorCalls, agent: Handle, me: Arc<str>) -> Self {
-        Self {
+        let executors = Self {
             calls,
             agent,
             me,
             sessions: Sessions::default(),
-        }
-    }
-
-    fn subscribe(&self, from: Pid, subscribe: Subscribe) -> bool {
-        match self.sessions.give(&from, subscribe) {
-            Given::Passed => true,
-            Given::New(place, orders) => {
-                tokio::spawn(self.clone().converse(place, orders));
-                true
-            }
-            Given::Full => {
-                tracing::warn!(%from, "too many executors, or one that registers too often");
-                false
-            }
-        }
+        };
+        tokio::spawn(executors.clone().call_back());
+        executors
     }
 
     /// A call counts if it comes from the process that is registered for the executor.
@@ -125,88 +102,70 @@ impl Executors {
         }
     }
 
-    /// One driver's session, from its first registration to the end of its connection.
-    async fn converse(
-        self,
-        place: Place<Subscribe, Subscribed>,
-        mut orders: mpsc::Receiver<Subscribe>,
-    ) {
-        let pid = place.pid().clone();
-        let again = self.clone();
-        let (ended, link) = match Session::begin(self, place, &mut orders).await {
-            Ok(mut session) => (session.run(&mut orders).await, Some(session.link)),
-            Err(ended) => ended,
-        };
-        tracing::info!(executor = %pid, reason = %ended, "executor's driver is gone");
-        // The place is free now: who registered meanwhile gets a session of its own.
-        orders.close();
-        while let Some(order) = orders.recv().await {
-            if !matches!(ended, Ended::Refused(_)) {
-                again.subscribe(pid.clone(), order);
+    /// Calls executors back that an earlier agent has launched: their drivers wait for it, and register
+    /// again with what has not been acknowledged to them. Returns when they were called.
+    async fn call_back(self) {
+        let snapshot = loop {
+            match self.agent.snapshot().await {
+                Ok(snapshot) if snapshot.recovered_at.is_some() => break snapshot,
+                Ok(_) => tokio::time::sleep(RECOVERY_LOOK).await,
+                Err(_) => return,
             }
-        }
-        if let Some(link) = link {
-            link.close().await;
+        };
+        let slave_id = snapshot.info.id.clone().unwrap_or_default();
+        let postbox = Postbox::new(Arc::clone(&self.me));
+        let message = Outgoing::new(&wire::ReconnectExecutorMessage { slave_id });
+        for executor in snapshot.executors().filter(|executor| executor.recovered) {
+            let Some(driver) = &executor.driver else {
+                continue;
+            };
+            match driver.parse() {
+                Ok(pid) => postbox.deliver(pid, message.clone()).await,
+                Err(error) => tracing::warn!(%driver, %error, "a driver cannot be called back"),
+            }
         }
     }
 }
 
-impl Session {
-    async fn begin(
-        executors: Executors,
-        place: Place<Subscribe, Subscribed>,
-        orders: &mut mpsc::Receiver<Subscribe>,
-    ) -> Result<Self, (Ended, Option<Link>)> {
-        let opened = Link::open(&executors.me, place.pid()).await;
-        let mut link = opened.map_err(|error| (error.into(), None))?;
-        let order = orders.recv().await.ok_or((Ended::Closed, None))?;
-        match executors.calls.subscribe(order.call.clone()).await {
-            Ok(events) => Ok(Self {
-                executors,
-                place,
-                link,
-                events,
-                order,
-                translator: None,
-            }),
-            Err(error) => {
-                let sent = link.send(&executor_messages::shutdown()).await;
-                let ended = sent.map_or_else(Ended::Broken, |()| Ended::Refused(error));
-                Err((ended, Some(link)))
-            }
-        }
+impl Service for Executors {
+    const DRIVER: &'static str = "executor";
+    type Order = Subscribe;
+    type Subscribed = Subscribed;
+    type Event = Event;
+    type Events = ExecutorEvents;
+    type State = State;
+
+    fn me(&self) -> &Arc<str> {
+        &self.me
     }
 
-    async fn run(&mut self, orders: &mut mpsc::Receiver<Subscribe>) -> Ended {
-        loop {
-            let done = tokio::select! {
-                event = self.events.next() => self.tell(event).await,
-                Some(order) = orders.recv() => self.subscribe_again(order).await,
-                error = self.link.ended() => Err(error.into()),
-            };
-            if let Err(ended) = done {
-                return ended;
-            }
-        }
+    fn sessions(&self) -> &Sessions<Subscribe, Subscribed> {
+        &self.sessions
     }
 
-    async fn tell(&mut self, event: Option<Result<Event, ApiError>>) -> Result<(), Ended> {
-        let event = match event {
-            Some(Ok(event)) => event,
-            Some(Err(error)) => return Err(Ended::Refused(error)),
-            None => return Err(Ended::Closed),
-        };
-        let message = match (event.subscribed, &self.translator) {
-            (Some(subscribed), _) => {
-                let Subscribe { call, again } = &self.order;
-                self.place.set(Subscribed {
-                    framework_id: call.framework_id.value.clone(),
-                    executor_id: call.executor_id.value.clone(),
-                });
-                let (translator, welcome) = Translator::welcome(subscribed, call, *again);
-                self.translator = Some(translator);
-                Some(welcome)
-            }
+    async fn open(
+        &self,
+        _pid: &Pid,
+        order: Subscribe,
+    ) -> Result<(ExecutorEvents, State), ApiError> {
+        let events = self.calls.subscribe(order.call.clone()).await?;
+        let translator = None;
+        Ok((events, State { order, translator }))
+    }
+
+    async fn refuse(&self, link: &mut Link, error: ApiError) -> Ended {
+        let sent = link.send(&executor_messages::shutdown()).await;
+        sent.map_or_else(Ended::Broken, |()| Ended::Refused(error.to_string()))
+    }
+
+    /// It registers again by itself.
+    async fn failed(&self, _link: &mut Link, error: ApiError) -> Ended {
+        Ended::Refused(error.to_string())
+    }
+
+    async fn tell(session: &mut Session<Self>, event: Event) -> Result<(), Ended> {
+        let message = match (event.subscribed, &session.state.translator) {
+            (Some(subscribed), _) => Some(session.welcome(subscribed).await),
             (None, Some(translator)) => translator.message(Event {
                 subscribed: None,
                 ..event
@@ -216,22 +175,31 @@ impl Session {
                 .then(executor_messages::shutdown),
         };
         if let Some(message) = message {
-            self.link.send(&message).await?;
+            session.link.send(&message).await?;
         }
         Ok(())
     }
+}
 
-    async fn subscribe_again(&mut self, order: Subscribe) -> Result<(), Ended> {
-        match self.executors.calls.subscribe(order.call.clone()).await {
-            Ok(events) => {
-                self.events = events;
-                self.order = order;
-                Ok(())
-            }
-            Err(error) => {
-                self.link.send(&executor_messages::shutdown()).await?;
-                Err(Ended::Refused(error))
-            }
-        }
+impl Session<Executors> {
+    async fn welcome(&mut self, subscribed: event::Subscribed) -> Outgoing {
+        let Subscribe { call, again } = &self.state.order;
+        let framework_id = call.framework_id.value.clone();
+        let executor_id = call.executor_id.value.clone();
+        self.place.set(Subscribed {
+            framework_id: framework_id.clone(),
+            executor_id: executor_id.clone(),
+        });
+        let agent = &self.service.agent;
+        agent
+            .executor_driver(
+                FrameworkId::new(framework_id),
+                ExecutorId::new(executor_id),
+                self.place.pid().to_string(),
+            )
+            .await;
+        let (translator, welcome) = Translator::welcome(subscribed, call, *again);
+        self.state.translator = Some(translator);
+        welcome
     }
 }

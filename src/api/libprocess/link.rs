@@ -11,7 +11,7 @@ use prost::Name;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::pid::Pid;
@@ -133,12 +133,23 @@ impl Postbox {
         Self { me, slots }
     }
 
+    /// Sends one message and returns; waits only while too many others are under way.
+    pub(super) async fn deliver(&self, to: Pid, message: Outgoing) {
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        let slot = slot.expect("the slots are never closed");
+        self.send_in(slot, to, message);
+    }
+
     /// Sends one message without waiting for it; drops it when too many are under way.
     pub(super) fn post(&self, to: Pid, message: Outgoing) {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
             tracing::warn!(%to, name = message.name, "message dropped: too many are under way");
             return;
         };
+        self.send_in(slot, to, message);
+    }
+
+    fn send_in(&self, slot: OwnedSemaphorePermit, to: Pid, message: Outgoing) {
         let me = Arc::clone(&self.me);
         tokio::spawn(async move {
             if let Err(error) = send_once(&me, &to, &message).await {

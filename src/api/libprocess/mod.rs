@@ -9,12 +9,15 @@
 //! | process | from drivers | to drivers |
 //! | --- | --- | --- |
 //! | `master` | `mesos.scheduler.Call` (every call that the v1 API serves), RegisterFramework, ReregisterFramework, UnregisterFramework, DeactivateFramework, ResourceRequest, LaunchTasks, KillTask, StatusUpdateAcknowledgement, FrameworkToExecutor, ReconcileTasks, ReviveOffers, SuppressOffers, Authenticate | FrameworkRegistered, FrameworkReregistered, ResourceOffers, RescindResourceOffer, StatusUpdate, ExecutorToFramework, LostSlave, ExitedExecutor, FrameworkError, AuthenticationError |
-//! | `slave(1)` | RegisterExecutor, ReregisterExecutor, StatusUpdate, ExecutorToFramework; from schedulers FrameworkToExecutor | ExecutorRegistered, ExecutorReregistered, RunTask, KillTask, StatusUpdateAcknowledgement, FrameworkToExecutor, ShutdownExecutor |
+//! | `slave(1)` | RegisterExecutor, ReregisterExecutor, StatusUpdate, ExecutorToFramework; from schedulers FrameworkToExecutor | ExecutorRegistered, ExecutorReregistered, RunTask, KillTask, StatusUpdateAcknowledgement, FrameworkToExecutor, ShutdownExecutor, ReconnectExecutor |
 //!
 //! Not served: messages between masters and agents (both are mesosd's own, over gRPC), authentication
 //! (SASL; answered with AuthenticationError), inverse offers, operation feedback and task groups, which v0
-//! drivers have no messages for, acknowledgements from schedulers to agents (as before Mesos 0.21), and
-//! ReconnectExecutor: executors that outlive their agent are not called back over this protocol.
+//! drivers have no messages for, and acknowledgements from schedulers to agents (as before Mesos 0.21).
+//!
+//! An agent writes down which process an executor's driver is. After a restart it calls the drivers of the
+//! executors back that have outlived it (ReconnectExecutor); they register again with what was not
+//! acknowledged to them.
 //!
 //! A sender is believed to be who it says, as in Mesos; it must name an address literal with a port that
 //! something could listen on. With `LIBPROCESS_REQUIRE_PEER_ADDRESS_IP_MATCH=1` its connection must come
@@ -27,6 +30,7 @@
 //! | requests that are messages | `incoming`, `front` |
 //! | connections to drivers | `link` |
 //! | who is connected | `sessions` |
+//! | one driver's session | `session` |
 //! | schedulers at the master | `schedulers`, `scheduler_calls`, `scheduler_events` |
 //! | executors at the agent | `executors`, `executor_messages` |
 
@@ -39,6 +43,7 @@ mod pid;
 mod scheduler_calls;
 mod scheduler_events;
 mod schedulers;
+mod session;
 mod sessions;
 
 #[cfg(test)]

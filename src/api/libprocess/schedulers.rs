@@ -1,10 +1,6 @@
 //! Schedulers' drivers at a master: one session each, over the same calls as every front end.
 
-use std::io;
 use std::sync::Arc;
-
-use futures_util::StreamExt;
-use tokio::sync::mpsc;
 
 use super::front::Process;
 use super::incoming::Incoming;
@@ -12,7 +8,8 @@ use super::link::{Link, Outgoing, Postbox};
 use super::pid::Pid;
 use super::scheduler_calls::{self, Asked, Subscribe};
 use super::scheduler_events::{self, Translator, agent_pid};
-use super::sessions::{Given, Place, Sessions};
+use super::session::{Ended, Service, Session, register};
+use super::sessions::Sessions;
 use crate::api::error::ApiError;
 use crate::api::service::scheduler::{SchedulerCalls, SchedulerEvents};
 use crate::base::{AgentId, FrameworkId};
@@ -35,34 +32,20 @@ pub(super) struct Schedulers {
 
 /// A driver that is subscribed.
 #[derive(Clone, Debug)]
-struct Subscribed {
+pub(super) struct Subscribed {
     framework_id: String,
     /// The name of its event stream, which its calls need.
     stream: Arc<str>,
 }
 
-/// One driver's session: its connection, and the events that go there.
-struct Session {
-    schedulers: Schedulers,
-    place: Place<Subscribe, Subscribed>,
-    link: Link,
-    events: SchedulerEvents,
+/// What a session remembers.
+#[derive(Debug)]
+pub(super) struct State {
     /// The next SUBSCRIBED is for a framework that this master has had, or for a new one.
     known: bool,
     /// Repeats the welcome for a driver that asks again.
     welcome: Option<Outgoing>,
     translator: Option<Translator>,
-}
-
-/// Why a session ends.
-#[derive(Debug, thiserror::Error)]
-enum Ended {
-    #[error("the connection broke: {0}")]
-    Broken(#[from] io::Error),
-    #[error("the master has closed its events")]
-    Closed,
-    #[error("{0}")]
-    Refused(String),
 }
 
 impl Process for Schedulers {
@@ -128,17 +111,7 @@ impl Schedulers {
                 .post(from, scheduler_events::error("Framework failed over"));
             return true;
         }
-        match self.sessions.give(&from, subscribe) {
-            Given::Passed => true,
-            Given::New(place, orders) => {
-                tokio::spawn(self.clone().converse(place, orders));
-                true
-            }
-            Given::Full => {
-                tracing::warn!(%from, "too many schedulers, or one that registers too often");
-                false
-            }
-        }
+        register(self, from, subscribe)
     }
 
     async fn call(&self, from: &Pid, call: Call) -> bool {
@@ -186,134 +159,38 @@ impl Schedulers {
         self.call(from, call).await
     }
 
-    /// One driver's session, from its first registration to the end of its connection.
-    async fn converse(
-        self,
-        place: Place<Subscribe, Subscribed>,
-        mut orders: mpsc::Receiver<Subscribe>,
-    ) {
-        let pid = place.pid().clone();
-        let again = self.clone();
-        let (ended, link) = match Session::begin(self, place, &mut orders).await {
-            Ok(mut session) => (session.run(&mut orders).await, Some(session.link)),
-            Err(ended) => ended,
-        };
-        tracing::info!(scheduler = %pid, reason = %ended, "scheduler's driver is gone");
-        // The place is free now: who registered meanwhile gets a session of its own.
-        orders.close();
-        while let Some(order) = orders.recv().await {
-            if !matches!(ended, Ended::Refused(_)) {
-                again.subscribe(pid.clone(), order);
-            }
-        }
-        if let Some(link) = link {
-            link.close().await;
-        }
+    /// The process of an agent that the scheduler has had no offer of.
+    async fn agent_pid(&self, agent_id: &str) -> Option<String> {
+        let snapshot = self.master.snapshot().await.ok()?;
+        let agent = snapshot.agents.get(&AgentId::new(agent_id))?;
+        let (ip, _) = agent.peer.rsplit_once(':')?;
+        let ip = ip.trim_matches(['[', ']']);
+        Some(agent_pid(ip, agent.info.port()))
     }
 }
 
-impl Session {
-    /// Connects to the driver before it is subscribed: one that cannot be reached never is.
-    async fn begin(
-        schedulers: Schedulers,
-        place: Place<Subscribe, Subscribed>,
-        orders: &mut mpsc::Receiver<Subscribe>,
-    ) -> Result<Self, (Ended, Option<Link>)> {
-        let opened = Link::open(&schedulers.me, place.pid()).await;
-        let mut link = opened.map_err(|error| (error.into(), None))?;
-        let first = orders.recv().await.ok_or((Ended::Closed, None))?;
-        let (events, known) = match schedulers.open(place.pid(), first).await {
-            Ok(opened) => opened,
-            Err(error) => return Err((refuse(&mut link, &error).await, Some(link))),
-        };
-        Ok(Self {
-            schedulers,
-            place,
-            link,
-            events,
-            known,
-            welcome: None,
-            translator: None,
-        })
+impl Service for Schedulers {
+    const DRIVER: &'static str = "scheduler";
+    type Order = Subscribe;
+    type Subscribed = Subscribed;
+    type Event = Event;
+    type Events = SchedulerEvents;
+    type State = State;
+
+    fn me(&self) -> &Arc<str> {
+        &self.me
     }
 
-    async fn run(&mut self, orders: &mut mpsc::Receiver<Subscribe>) -> Ended {
-        loop {
-            let done = tokio::select! {
-                event = self.events.next() => self.tell(event).await,
-                Some(order) = orders.recv() => self.subscribe_again(order).await,
-                error = self.link.ended() => Err(error.into()),
-            };
-            if let Err(ended) = done {
-                return ended;
-            }
-        }
+    fn sessions(&self) -> &Sessions<Subscribe, Subscribed> {
+        &self.sessions
     }
 
-    async fn tell(&mut self, event: Option<Result<Event, ApiError>>) -> Result<(), Ended> {
-        let mut event = match event {
-            Some(Ok(event)) => event,
-            Some(Err(error)) => return Err(refuse(&mut self.link, &error).await),
-            None => return Err(Ended::Closed),
-        };
-        if let Some(subscribed) = event.subscribed.take() {
-            return self.subscribed(subscribed).await;
-        }
-        if event.r#type() == event::Type::Error {
-            let reason = event.error.unwrap_or_default().message;
-            self.link.send(&scheduler_events::error(&reason)).await?;
-            return Err(Ended::Refused(reason));
-        }
-        let Some(translator) = &mut self.translator else {
-            return Ok(());
-        };
-        if let Some(agent_id) = translator.unknown_agent(&event) {
-            let pid = self.schedulers.agent_pid(agent_id).await;
-            translator.learn(agent_id.to_owned(), pid.unwrap_or_default());
-        }
-        if let Some(message) = translator.message(event) {
-            self.link.send(&message).await?;
-        }
-        Ok(())
-    }
-
-    async fn subscribed(&mut self, subscribed: event::Subscribed) -> Result<(), Ended> {
-        let framework_id = subscribed.framework_id.clone();
-        self.place.set(Subscribed {
-            framework_id: framework_id.value.clone(),
-            stream: self.events.id.as_str().into(),
-        });
-        self.translator = Some(Translator::new(framework_id));
-        self.welcome = scheduler_events::welcome(subscribed, self.known);
-        if let Some(welcome) = &self.welcome {
-            self.link.send(welcome).await?;
-        }
-        Ok(())
-    }
-
-    /// A driver that is subscribed here registers again, for example after a change in ZooKeeper.
-    async fn subscribe_again(&mut self, order: Subscribe) -> Result<(), Ended> {
-        if order.framework_id().is_none() {
-            if let Some(welcome) = &self.welcome {
-                self.link.send(welcome).await?;
-            }
-            return Ok(());
-        }
-        match self.schedulers.open(self.place.pid(), order).await {
-            Ok((events, known)) => {
-                // The former stream goes unread: what the master says at its end is not for this driver.
-                self.events = events;
-                self.known = known;
-                Ok(())
-            }
-            Err(error) => Err(refuse(&mut self.link, &error).await),
-        }
-    }
-}
-
-impl Schedulers {
     /// Subscribes, and says whether this master had the framework already (or it is new).
-    async fn open(&self, pid: &Pid, order: Subscribe) -> Result<(SchedulerEvents, bool), ApiError> {
+    async fn open(
+        &self,
+        pid: &Pid,
+        order: Subscribe,
+    ) -> Result<(SchedulerEvents, State), ApiError> {
         let framework_id = order.framework_id().cloned();
         let known = match &framework_id {
             None => true,
@@ -332,32 +209,82 @@ impl Schedulers {
             ..Call::default()
         };
         let events = self.calls.subscribe_process(call, pid.to_string()).await?;
-        Ok((events, known))
+        let state = State {
+            known,
+            welcome: None,
+            translator: None,
+        };
+        Ok((events, state))
     }
 
-    /// The process of an agent that the scheduler has had no offer of.
-    async fn agent_pid(&self, agent_id: &str) -> Option<String> {
-        let snapshot = self.master.snapshot().await.ok()?;
-        let agent = snapshot.agents.get(&AgentId::new(agent_id))?;
-        let (ip, _) = agent.peer.rsplit_once(':')?;
-        let ip = ip.trim_matches(['[', ']']);
-        Some(agent_pid(ip, agent.info.port()))
+    /// Tells a driver why it is not subscribed. Nothing if it only has to try again, as drivers do by
+    /// themselves, here or with the next leader: what they are told ends them.
+    async fn refuse(&self, link: &mut Link, error: ApiError) -> Ended {
+        let reason = error.to_string();
+        let passing = matches!(
+            error,
+            ApiError::NotLeading { .. } | ApiError::Unavailable(_) | ApiError::TimedOut(_)
+        );
+        if passing {
+            return Ended::Refused(reason);
+        }
+        match link.send(&scheduler_events::error(&reason)).await {
+            Ok(()) => Ended::Refused(reason),
+            Err(broken) => Ended::Broken(broken),
+        }
+    }
+
+    async fn tell(session: &mut Session<Self>, mut event: Event) -> Result<(), Ended> {
+        if let Some(subscribed) = event.subscribed.take() {
+            return session.welcome(subscribed).await;
+        }
+        if event.r#type() == event::Type::Error {
+            let reason = event.error.unwrap_or_default().message;
+            session.link.send(&scheduler_events::error(&reason)).await?;
+            return Err(Ended::Refused(reason));
+        }
+        let Some(translator) = &mut session.state.translator else {
+            return Ok(());
+        };
+        if let Some(agent_id) = translator.unknown_agent(&event) {
+            let pid = session.service.agent_pid(agent_id).await;
+            translator.learn(agent_id.to_owned(), pid.unwrap_or_default());
+        }
+        if let Some(message) = translator.message(event) {
+            session.link.send(&message).await?;
+        }
+        Ok(())
+    }
+
+    /// A driver that is subscribed here registers again, for example after a change in ZooKeeper.
+    async fn order(session: &mut Session<Self>, order: Subscribe) -> Result<(), Ended> {
+        if order.framework_id().is_some() {
+            // The words for its next welcome come with it; until then events go as before.
+            let translator = session.state.translator.take();
+            session.subscribe_again(order).await?;
+            session.state.translator = translator;
+            return Ok(());
+        }
+        if let Some(welcome) = &session.state.welcome {
+            session.link.send(welcome).await?;
+        }
+        Ok(())
     }
 }
 
-/// Tells a driver why it is not subscribed. Nothing if it only has to try again, as drivers do by
-/// themselves, here or with the next leader: what they are told ends them.
-async fn refuse(link: &mut Link, error: &ApiError) -> Ended {
-    let reason = error.to_string();
-    let passing = matches!(
-        error,
-        ApiError::NotLeading { .. } | ApiError::Unavailable(_) | ApiError::TimedOut(_)
-    );
-    if passing {
-        return Ended::Refused(reason);
-    }
-    match link.send(&scheduler_events::error(&reason)).await {
-        Ok(()) => Ended::Refused(reason),
-        Err(broken) => Ended::Broken(broken),
+impl Session<Schedulers> {
+    async fn welcome(&mut self, subscribed: event::Subscribed) -> Result<(), Ended> {
+        let framework_id = subscribed.framework_id.clone();
+        self.place.set(Subscribed {
+            framework_id: framework_id.value.clone(),
+            stream: self.events.id.as_str().into(),
+        });
+        let state = &mut self.state;
+        state.translator = Some(Translator::new(framework_id));
+        state.welcome = scheduler_events::welcome(subscribed, state.known);
+        if let Some(welcome) = &state.welcome {
+            self.link.send(welcome).await?;
+        }
+        Ok(())
     }
 }

@@ -137,11 +137,7 @@ impl AgentCalls {
             }
             call::Type::GetContainers => {
                 let wanted = call.get_containers.unwrap_or_default();
-                let measured = self.measured().await?;
-                let nested = wanted.show_nested.unwrap_or(false);
-                let guests = self.guests.running();
-                let guests = if nested { guests } else { Vec::new() };
-                answer.get_containers = Some(views::containers(&measured, nested, &guests));
+                answer.get_containers = Some(self.containers(&wanted).await?);
                 response::Type::GetContainers
             }
             call::Type::PruneImages => {
@@ -166,7 +162,10 @@ impl AgentCalls {
                 let ended = self.guests.wait(&call).await?;
                 answer.wait_nested_container = Some(response::WaitNestedContainer {
                     exit_status: ended.exit_status,
-                    ..response::WaitNestedContainer::default()
+                    state: ended.state,
+                    reason: ended.reason,
+                    limitation: ended.limitation,
+                    message: ended.message,
                 });
                 response::Type::WaitNestedContainer
             }
@@ -175,7 +174,7 @@ impl AgentCalls {
                 return Ok(answer);
             }
             call::Type::RemoveContainer | call::Type::RemoveNestedContainer => {
-                self.guests.remove(&call)?;
+                self.guests.remove(&call).await?;
                 return Ok(answer);
             }
             call::Type::LaunchContainer | call::Type::LaunchNestedContainer => {
@@ -186,13 +185,38 @@ impl AgentCalls {
             | call::Type::AttachContainerInput
             | call::Type::AttachContainerOutput => {
                 let name = kind.as_str_name();
-                let message = format!("type: {name} is a stream; send it to POST /api/v1");
+                let message = format!(
+                    "type: {name} is a stream: send it to POST /api/v1, or call the gRPC method of its name"
+                );
                 return Err(ApiError::field("type", message));
             }
+            call::Type::AddResourceProviderConfig
+            | call::Type::UpdateResourceProviderConfig
+            | call::Type::RemoveResourceProviderConfig
+            | call::Type::MarkResourceProviderGone => return Err(no_resource_providers(&call)),
             _ => return self.of_state(kind).await,
         };
         answer.r#type = Some(of.into());
         Ok(answer)
+    }
+
+    /// GET_CONTAINERS.
+    async fn containers(
+        &self,
+        wanted: &call::GetContainers,
+    ) -> Result<response::GetContainers, ApiError> {
+        let measured = self.measured().await?;
+        let nested = wanted.show_nested.unwrap_or(false);
+        let guests = self.guests.running();
+        let guests = if nested { guests } else { Vec::new() };
+        let mut shown = views::containers(&measured, nested, &guests);
+        if wanted.show_standalone.unwrap_or(false) {
+            let standalone = self.guests.standalone();
+            let measured = self.measurements.standalone(standalone).await;
+            let standalone = views::standalone_containers(&measured, &guests);
+            shown.containers.extend(standalone);
+        }
+        Ok(shown)
     }
 
     /// The calls that are answered from a snapshot.
@@ -246,4 +270,37 @@ impl AgentCalls {
         answer.r#type = Some(of.into());
         Ok(answer)
     }
+}
+
+/// Why a call about resource providers fails on an agent that has none.
+fn no_resource_providers(call: &Call) -> ApiError {
+    let field = match call.r#type() {
+        call::Type::AddResourceProviderConfig if call.add_resource_provider_config.is_none() => {
+            "add_resource_provider_config"
+        }
+        call::Type::UpdateResourceProviderConfig
+            if call.update_resource_provider_config.is_none() =>
+        {
+            "update_resource_provider_config"
+        }
+        call::Type::RemoveResourceProviderConfig
+            if call.remove_resource_provider_config.is_none() =>
+        {
+            "remove_resource_provider_config"
+        }
+        call::Type::MarkResourceProviderGone => match &call.mark_resource_provider_gone {
+            Some(part) => {
+                let id = &part.resource_provider_id.value;
+                let message = format!("this agent has no resource provider '{id}'");
+                return ApiError::NotFound(message);
+            }
+            None => "mark_resource_provider_gone",
+        },
+        kind => {
+            let name = kind.as_str_name();
+            let message = format!("{name}: this agent has no folder of resource providers");
+            return ApiError::invalid(message);
+        }
+    };
+    ApiError::missing(field)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::measure::Measured;
+use super::measure::{Measured, MeasuredStandalone};
 use crate::agent::{Executor, Framework, Snapshot, Stage};
 use crate::proto::v1;
 use crate::proto::v1::agent::response::{self, get_containers, get_executors, get_frameworks};
@@ -92,12 +92,7 @@ pub(super) fn containers(
         });
         for (id, pid) in guests {
             if outermost(id) == executor.container_id.as_str() {
-                let status = v1::ContainerStatus {
-                    container_id: Some(id.clone()),
-                    executor_pid: Some(*pid),
-                    ..v1::ContainerStatus::default()
-                };
-                containers.push(container(status, id.clone()));
+                containers.push(container(status_of(id, *pid), id.clone()));
             }
         }
         let tasks = executor.live_tasks().filter(|_| nested);
@@ -108,6 +103,37 @@ pub(super) fn containers(
         }));
     }
     response::GetContainers { containers }
+}
+
+/// GET_CONTAINERS: those that operators have launched, and what is in them.
+pub(super) fn standalone_containers(
+    measured: &[MeasuredStandalone],
+    guests: &[(v1::ContainerId, u32)],
+) -> Vec<get_containers::Container> {
+    let container = |id: v1::ContainerId, pid| get_containers::Container {
+        container_status: Some(status_of(&id, pid)),
+        container_id: id,
+        ..get_containers::Container::default()
+    };
+    let mut containers = Vec::new();
+    for one in measured {
+        containers.push(get_containers::Container {
+            resource_statistics: one.statistics.clone(),
+            ..container((&one.container_id).into(), one.pid)
+        });
+        let own = |id: &v1::ContainerId| outermost(id) == one.container_id.as_str();
+        let inside = guests.iter().filter(|(id, _)| own(id));
+        containers.extend(inside.map(|(id, pid)| container(id.clone(), *pid)));
+    }
+    containers
+}
+
+fn status_of(id: &v1::ContainerId, pid: u32) -> v1::ContainerStatus {
+    v1::ContainerStatus {
+        container_id: Some(id.clone()),
+        executor_pid: Some(pid),
+        ..v1::ContainerStatus::default()
+    }
 }
 
 /// The container that all others of this name are in.

@@ -1,13 +1,15 @@
-//! Nested containers, for operators and for executors that make containers of their own.
+//! Nested containers, for operators and for executors that make containers of their own; and
+//! standalone containers, for operators.
 
 use tokio::sync::{OwnedMutexGuard, mpsc};
 
 use crate::api::error::ApiError;
+use crate::base::ContainerId;
 use crate::containerizer::guests::{GuestError, GuestRequest, Guests, Input, Launched, Said};
 use crate::proto::v1;
 use crate::proto::v1::agent::{Call, call, response};
 
-/// What serves nested containers; cheap to clone.
+/// What serves nested and standalone containers; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct GuestCalls {
     /// None on an agent without containers.
@@ -45,6 +47,10 @@ impl GuestCalls {
             call::Type::LaunchContainer => {
                 let part = call.launch_container;
                 let part = part.ok_or_else(|| ApiError::missing("launch_container"))?;
+                if part.container_id.parent.is_none() {
+                    return Ok(self.guests()?.launch_standalone(part).await?);
+                }
+                check_nested_launch(&part)?;
                 (part.container_id, part.command, part.container)
             }
             _ => {
@@ -102,18 +108,15 @@ impl GuestCalls {
         Ok(self.guests()?.input(id)?)
     }
 
-    /// WAIT_CONTAINER and WAIT_NESTED_CONTAINER: the wait status.
+    /// WAIT_CONTAINER and WAIT_NESTED_CONTAINER: how it ended.
     pub(super) async fn wait(&self, call: &Call) -> Result<response::WaitContainer, ApiError> {
         let (one, other) = (&call.wait_container, &call.wait_nested_container);
         let id = match (one, other) {
             (Some(part), _) => &part.container_id,
-            (None, Some(part)) => &part.container_id,
+            (None, Some(part)) => nested(&part.container_id)?,
             (None, None) => return Err(ApiError::missing("wait_container")),
         };
-        Ok(response::WaitContainer {
-            exit_status: Some(self.guests()?.wait(id).await?),
-            ..response::WaitContainer::default()
-        })
+        Ok(self.guests()?.wait(id).await?)
     }
 
     /// KILL_CONTAINER and KILL_NESTED_CONTAINER.
@@ -121,24 +124,32 @@ impl GuestCalls {
         let (one, other) = (&call.kill_container, &call.kill_nested_container);
         let (id, signal) = match (one, other) {
             (Some(part), _) => (&part.container_id, part.signal),
-            (None, Some(part)) => (&part.container_id, part.signal),
+            (None, Some(part)) => (nested(&part.container_id)?, part.signal),
             (None, None) => return Err(ApiError::missing("kill_container")),
         };
         Ok(self.guests()?.kill(id, signal.unwrap_or(libc::SIGKILL))?)
     }
 
     /// REMOVE_CONTAINER and REMOVE_NESTED_CONTAINER.
-    pub(super) fn remove(&self, call: &Call) -> Result<(), ApiError> {
+    pub(super) async fn remove(&self, call: &Call) -> Result<(), ApiError> {
         let (one, other) = (&call.remove_container, &call.remove_nested_container);
         let id = match (one, other) {
             (Some(part), _) => &part.container_id,
-            (None, Some(part)) => &part.container_id,
+            (None, Some(part)) => nested(&part.container_id)?,
             (None, None) => return Err(ApiError::missing("remove_container")),
         };
-        Ok(self.guests()?.remove(id)?)
+        Ok(self.guests()?.remove(id).await?)
     }
 
-    /// Those that run, with their processes.
+    /// Standalone containers that run, with their supervisors.
+    pub(super) fn standalone(&self) -> Vec<(ContainerId, u32)> {
+        self.guests
+            .as_ref()
+            .map(Guests::standalone)
+            .unwrap_or_default()
+    }
+
+    /// Nested containers that run, with their processes.
     pub(super) fn running(&self) -> Vec<(v1::ContainerId, u32)> {
         self.guests
             .as_ref()
@@ -163,6 +174,30 @@ impl Drop for Session {
     }
 }
 
+/// What only a standalone container may ask for; one in another lives on what that one has.
+fn check_nested_launch(part: &call::LaunchContainer) -> Result<(), ApiError> {
+    let refused = |field: &str| {
+        let field = format!("launch_container.{field}");
+        let message = format!("{field}: a nested container shares what its parent has");
+        Err(ApiError::field(field, message))
+    };
+    if !part.resources.is_empty() {
+        return refused("resources");
+    }
+    if !part.limits.is_empty() {
+        return refused("limits");
+    }
+    Ok(())
+}
+
+/// The older calls are for containers in containers only.
+fn nested(id: &v1::ContainerId) -> Result<&v1::ContainerId, ApiError> {
+    match id.parent {
+        Some(_) => Ok(id),
+        None => Err(ApiError::missing("container_id.parent")),
+    }
+}
+
 fn request((container_id, command, container): Wanted, session: bool) -> GuestRequest {
     GuestRequest {
         container_id,
@@ -176,7 +211,9 @@ impl From<GuestError> for ApiError {
     fn from(error: GuestError) -> Self {
         let message = error.to_string();
         match error {
-            GuestError::Refused(_) | GuestError::Failed(_) => Self::invalid(message),
+            GuestError::Refused(_) | GuestError::Failed(_) | GuestError::Silent(_) => {
+                Self::invalid(message)
+            }
             GuestError::Unknown(_) => Self::NotFound(message),
             GuestError::Runs(_) | GuestError::Attached(_) => Self::Conflict(message),
             GuestError::TooMany(_) => Self::Exhausted(message),

@@ -55,11 +55,21 @@ pub struct Measured {
 
 type Latest = BTreeMap<ContainerId, (Instant, Option<v1::ResourceStatistics>)>;
 
+/// A standalone container and what it uses.
+#[derive(Clone, Debug)]
+pub(super) struct MeasuredStandalone {
+    pub(super) container_id: ContainerId,
+    /// Its supervisor.
+    pub(super) pid: u32,
+    pub(super) statistics: Option<v1::ResourceStatistics>,
+}
+
 /// The latest measurement of each container; clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Measurements {
     source: Statistics,
     latest: Arc<Mutex<Latest>>,
+    standalone: Arc<Mutex<Latest>>,
 }
 
 impl Measurements {
@@ -67,6 +77,7 @@ impl Measurements {
         Self {
             source,
             latest: Arc::default(),
+            standalone: Arc::default(),
         }
     }
 
@@ -75,26 +86,64 @@ impl Measurements {
         let mut latest = Arc::clone(&self.latest).lock_owned().await;
         let source = self.source.clone();
         aside(move || {
-            let now = Instant::now();
-            let mut fresh = Latest::new();
+            let mut fresh = Fresh::new(&source, &mut latest);
             let mut all = Vec::new();
             let contained = snapshot.executors();
             for executor in contained.filter(|executor| executor.status.has_container()) {
-                let id = &executor.container_id;
-                let known = latest.remove(id);
-                let known = known.filter(|(at, _)| now.duration_since(*at) < GOOD_FOR);
-                let known = known.unwrap_or_else(|| (now, (source.0)(id)));
                 all.push(Measured {
                     executor: Arc::clone(executor),
                     status: status(executor),
-                    statistics: known.1.clone(),
+                    statistics: fresh.of(&executor.container_id),
                 });
-                fresh.insert(id.clone(), known);
             }
-            *latest = fresh;
             all
         })
         .await
+    }
+
+    /// These containers, with their supervisors, measured as seldom.
+    pub(super) async fn standalone(&self, all: Vec<(ContainerId, u32)>) -> Vec<MeasuredStandalone> {
+        let mut latest = Arc::clone(&self.standalone).lock_owned().await;
+        let source = self.source.clone();
+        aside(move || {
+            let mut fresh = Fresh::new(&source, &mut latest);
+            all.into_iter()
+                .map(|(container_id, pid)| MeasuredStandalone {
+                    statistics: fresh.of(&container_id),
+                    container_id,
+                    pid,
+                })
+                .collect()
+        })
+        .await
+    }
+}
+
+/// One round of measurements; those of containers that nobody asked for in it are forgotten at its end.
+struct Fresh<'a> {
+    source: &'a Statistics,
+    now: Instant,
+    former: Latest,
+    latest: &'a mut Latest,
+}
+
+impl<'a> Fresh<'a> {
+    fn new(source: &'a Statistics, latest: &'a mut Latest) -> Self {
+        Self {
+            source,
+            now: Instant::now(),
+            former: std::mem::take(latest),
+            latest,
+        }
+    }
+
+    fn of(&mut self, id: &ContainerId) -> Option<v1::ResourceStatistics> {
+        let known = self.former.remove(id);
+        let known = known.filter(|(at, _)| self.now.duration_since(*at) < GOOD_FOR);
+        let known = known.unwrap_or_else(|| (self.now, (self.source.0)(id)));
+        let statistics = known.1.clone();
+        self.latest.insert(id.clone(), known);
+        statistics
     }
 }
 

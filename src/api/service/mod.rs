@@ -2,6 +2,7 @@
 
 pub mod agent;
 mod agent_views;
+pub(in crate::api) mod attach;
 pub mod daemon;
 pub mod executor;
 pub mod files;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,10 +13,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::place::Place;
 use super::plan::{GuestPlan, GuestUser};
 use super::process::{Control, Lines, Spawned, Window, spawn};
+use super::standalone::Standalones;
 use super::switchboard::{Input, Said, Stream, Switchboard, pump};
+use crate::agent::{ContainerConfig, Ended};
 use crate::base::ContainerId;
 use crate::containerizer::{Containerizer, planning, user};
 use crate::proto::v1;
+use crate::proto::v1::agent::call::LaunchContainer;
+use crate::proto::v1::agent::response::WaitContainer;
 
 /// Guests that are remembered, those that have ended included.
 const GUESTS_MAX: usize = 1_000;
@@ -38,6 +43,9 @@ pub enum GuestError {
     /// It runs, and may not.
     #[error("container '{0}' still runs")]
     Runs(String),
+    /// It writes to its sandbox and reads nothing.
+    #[error("container '{0}' has no input and output to attach to: what it says is in its sandbox")]
+    Silent(String),
     /// Somebody else speaks to it.
     #[error("the input of container '{0}' is attached already")]
     Attached(String),
@@ -78,6 +86,7 @@ pub struct Guests(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     containerizer: Arc<Containerizer>,
+    standalone: Arc<Standalones>,
     all: Mutex<BTreeMap<Vec<String>, Arc<Guest>>>,
 }
 
@@ -113,11 +122,14 @@ fn path_of(id: &v1::ContainerId) -> Result<Vec<String>, GuestError> {
 }
 
 impl Guests {
-    /// Guests of the containers of `containerizer`.
+    /// Guests of the containers of `containerizer`, and standalone containers with sandboxes in
+    /// `sandboxes`.
     #[must_use]
-    pub fn new(containerizer: Arc<Containerizer>) -> Self {
+    pub fn new(containerizer: Arc<Containerizer>, sandboxes: PathBuf) -> Self {
+        let standalone = Standalones::new(Arc::clone(&containerizer), sandboxes);
         Self(Arc::new(Inner {
             containerizer,
+            standalone: Arc::new(standalone),
             all: Mutex::default(),
         }))
     }
@@ -141,9 +153,7 @@ impl Guests {
         let path = path_of(&request.container_id)?;
         let Some((name, outer)) = path.split_last().filter(|(_, outer)| !outer.is_empty()) else {
             return Err(GuestError::Refused(
-                "container_id.parent: must name a container of this agent; standalone containers are \
-                 not supported"
-                    .to_owned(),
+                "container_id.parent: must name a container of this agent".to_owned(),
             ));
         };
         if self.all().contains_key(&path) {
@@ -281,21 +291,60 @@ impl Guests {
         Ok(Launched::New(said))
     }
 
-    /// Waits for the end; gives the wait status.
+    /// Launches a standalone container; false if it was launched before. It runs when this returns. To
+    /// be called inside a tokio runtime.
     ///
     /// # Errors
     ///
-    /// There is no such guest.
-    pub async fn wait(&self, id: &v1::ContainerId) -> Result<i32, GuestError> {
-        let mut ended = self.guest(id)?.ended.clone();
-        let status = ended.wait_for(Option::is_some).await;
-        Ok(status
-            .ok()
-            .and_then(|status| *status)
-            .unwrap_or(libc::SIGKILL))
+    /// [`GuestError`] says which rule the request breaks, or what the system said.
+    pub async fn launch_standalone(&self, call: LaunchContainer) -> Result<bool, GuestError> {
+        Arc::clone(&self.0.standalone).launch(call).await
     }
 
-    /// Sends a signal to a guest; nothing if it has ended.
+    /// The standalone containers that an earlier agent has launched and that may still run, to be taken
+    /// back; with `ending` they are forgotten instead. To be called once, before the first launch.
+    #[must_use]
+    pub fn recover(&self, ending: bool) -> Vec<ContainerConfig> {
+        self.0.standalone.recover(ending)
+    }
+
+    /// A container's supervisor runs. True if the container is a standalone one.
+    #[must_use]
+    pub fn launched(&self, container: &ContainerId, pid: u32) -> bool {
+        self.0.standalone.launched(container, pid)
+    }
+
+    /// A container is gone, with all its guests. True if it was a standalone one.
+    pub async fn ended(&self, container: &ContainerId, ended: &Ended) -> bool {
+        self.forget_house(container);
+        self.0.standalone.ended(container, ended).await
+    }
+
+    /// Standalone containers that run, with their supervisors.
+    #[must_use]
+    pub fn standalone(&self) -> Vec<(ContainerId, u32)> {
+        self.0.standalone.running()
+    }
+
+    /// Waits for the end of a guest or of a standalone container.
+    ///
+    /// # Errors
+    ///
+    /// There is no such container.
+    pub async fn wait(&self, id: &v1::ContainerId) -> Result<WaitContainer, GuestError> {
+        if id.parent.is_none() {
+            return self.0.standalone.wait(id).await;
+        }
+        let mut ended = self.guest(id)?.ended.clone();
+        let status = ended.wait_for(Option::is_some).await;
+        let status = status.ok().and_then(|status| *status);
+        Ok(WaitContainer {
+            exit_status: Some(status.unwrap_or(libc::SIGKILL)),
+            ..WaitContainer::default()
+        })
+    }
+
+    /// Sends a signal to a guest or a standalone container; nothing if a guest has ended.
     ///
     /// # Errors
     ///
@@ -305,18 +354,24 @@ impl Guests {
             let message = format!("signal: {signal} is not one");
             return Err(GuestError::Refused(message));
         }
+        if id.parent.is_none() {
+            return self.0.standalone.kill(id, signal);
+        }
         let guest = self.guest(id)?;
         // A guest that hears so many signals has other worries.
         let _full = guest.signals.try_send(signal);
         Ok(())
     }
 
-    /// Forgets a guest that has ended.
+    /// Forgets a guest or a standalone container that has ended; the latter with its sandbox.
     ///
     /// # Errors
     ///
-    /// There is no such guest, or it runs.
-    pub fn remove(&self, id: &v1::ContainerId) -> Result<(), GuestError> {
+    /// There is no such container, or it runs.
+    pub async fn remove(&self, id: &v1::ContainerId) -> Result<(), GuestError> {
+        if id.parent.is_none() {
+            return Arc::clone(&self.0.standalone).remove(id).await;
+        }
         let guest = self.guest(id)?;
         let path = path_of(id)?;
         if guest.ended.borrow().is_none() {
@@ -326,13 +381,37 @@ impl Guests {
         Ok(())
     }
 
+    /// A guest that can be talked to; containers that have never had anybody to talk to are told apart
+    /// from those that are not there.
+    fn talking(&self, id: &v1::ContainerId) -> Result<Arc<Guest>, GuestError> {
+        let found = self.guest(id);
+        let Err(GuestError::Unknown(name)) = found else {
+            return found;
+        };
+        let path = path_of(id)?;
+        let house = self
+            .0
+            .containerizer
+            .house(&ContainerId::new(path[0].as_str()));
+        let runs = match (&house, &path[..]) {
+            (Some(_), [_]) => true,
+            (Some(house), [_, task]) => Place::in_task(house, task).is_some(),
+            _ => false,
+        };
+        Err(if runs {
+            GuestError::Silent(name)
+        } else {
+            GuestError::Unknown(name)
+        })
+    }
+
     /// The output of a guest from now on.
     ///
     /// # Errors
     ///
     /// There is no such guest, or it has too many readers.
     pub fn output(&self, id: &v1::ContainerId) -> Result<mpsc::Receiver<Said>, GuestError> {
-        let said = self.guest(id)?.switchboard.attach();
+        let said = self.talking(id)?.switchboard.attach();
         said.ok_or_else(|| GuestError::TooMany("the container has too many readers".to_owned()))
     }
 
@@ -345,7 +424,7 @@ impl Guests {
         &self,
         id: &v1::ContainerId,
     ) -> Result<tokio::sync::OwnedMutexGuard<Input>, GuestError> {
-        let input = Arc::clone(&self.guest(id)?.input);
+        let input = Arc::clone(&self.talking(id)?.input);
         input
             .try_lock_owned()
             .map_err(|_| GuestError::Attached(id.value.clone()))
@@ -364,7 +443,7 @@ impl Guests {
     }
 
     /// Ends all guests of a container that is gone; the launcher with control groups has done so.
-    pub fn forget_house(&self, container: &ContainerId) {
+    fn forget_house(&self, container: &ContainerId) {
         let all = self.all();
         let inside = all.iter().filter(|(path, _)| path[0] == container.as_str());
         for (_, guest) in inside {

@@ -1,5 +1,6 @@
 //! Shell: guests: commands that are brought into a container that runs, for people who look after it
-//! and for executors that make containers of their own (Mesos' nested containers).
+//! and for executors that make containers of their own (Mesos' nested containers); and containers that
+//! operators launch by themselves (its standalone containers).
 //!
 //! A guest is a process `mesosd guest` of the agent's and the command below it: in the control groups
 //! and namespaces of the container, as its user. Its input and output are pipes or a terminal of the
@@ -11,6 +12,7 @@
 //! | where in a container a guest goes | `place` |
 //! | its process | `process`, [`GuestPlan`] |
 //! | input and output | `switchboard` |
+//! | containers without an executor, and what is written down about them | `standalone`, `record` |
 
 #[expect(
     clippy::module_inception,
@@ -20,6 +22,8 @@ mod guests;
 mod place;
 mod plan;
 mod process;
+mod record;
+mod standalone;
 mod switchboard;
 
 pub(super) use place::House;

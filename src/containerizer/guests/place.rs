@@ -49,6 +49,12 @@ impl Place {
         })
     }
 
+    /// The first process of the container that is the command's, once it has been forked.
+    pub(super) fn command_of(house: &House) -> Option<u32> {
+        let first = *posix::children(house.supervisor).first()?;
+        posix::children(first).first().copied()
+    }
+
     /// In the container of one task of a group.
     pub(super) fn in_task(house: &House, container: &str) -> Option<Self> {
         let runtime = house.runtime.join(CONTAINERS).join(container);

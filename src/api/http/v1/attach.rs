@@ -1,28 +1,24 @@
-//! Streams of attached containers: records of `ProcessIO` in both directions.
+//! Streams of attached containers, as records.
 
 use std::pin::pin;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::{Buf as _, Bytes, BytesMut};
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
 
 use super::media::{Media, accepts};
 use super::refusal::Refusal;
 use super::reply;
 use crate::api::error::ApiError;
-use crate::api::service::guests::{GuestCalls, Session};
-use crate::containerizer::guests::{Said, Stream as Output};
+use crate::api::service::attach::Speaker;
+use crate::api::service::guests::GuestCalls;
 use crate::proto::decode;
 use crate::proto::json::from_json;
-use crate::proto::v1;
-use crate::proto::v1::agent::{Call, ProcessIo, call, process_io};
+use crate::proto::v1::agent::{Call, ProcessIo, call};
 
 /// Content type of streams of records.
 const RECORDIO: &str = "application/recordio";
@@ -30,8 +26,6 @@ const RECORDIO: &str = "application/recordio";
 pub(super) const MESSAGE_CONTENT_TYPE: &str = "message-content-type";
 /// Says what the records of a reply are to be written in.
 const MESSAGE_ACCEPT: &str = "message-accept";
-/// A sign of life goes into every output that often.
-const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Longest record of input, in bytes.
 const RECORD_MAX: usize = 1 << 20;
 /// Longest line with the length of a record.
@@ -49,7 +43,7 @@ pub(super) fn check_accept(headers: &HeaderMap) -> Result<(), Refusal> {
 /// The output of a container to a client with these headers.
 pub(super) fn output(
     headers: &HeaderMap,
-    said: impl Stream<Item = Said> + Send + 'static,
+    said: impl Stream<Item = ProcessIo> + Send + 'static,
 ) -> Result<Response, Refusal> {
     let media = match headers.get(MESSAGE_ACCEPT) {
         None => Media::Json,
@@ -57,69 +51,12 @@ pub(super) fn output(
             Media::named(named).ok_or_else(|| Refusal::UnsupportedMedia(shown(named)))?
         }
     };
-    let beats = beating(said).map(move |message| reply::record(media, &message));
-    let mut response = reply::stream(media, beats);
+    let records = said.map(move |message| reply::record(media, &message));
+    let mut response = reply::stream(media, records);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(RECORDIO));
     headers.insert(MESSAGE_CONTENT_TYPE, media.header());
     Ok(response)
-}
-
-/// The words of a session; the session ends with this stream.
-pub(super) fn of_session(session: Session) -> impl Stream<Item = Said> + Send {
-    stream::unfold(session, |mut session| async move {
-        let said = session.said.recv().await?;
-        Some((said, session))
-    })
-}
-
-/// The words of a container that others have started.
-pub(super) fn of_reader(reader: mpsc::Receiver<Said>) -> impl Stream<Item = Said> + Send {
-    stream::unfold(reader, |mut reader| async move {
-        let said = reader.recv().await?;
-        Some((said, reader))
-    })
-}
-
-/// Messages with signs of life between them.
-fn beating(said: impl Stream<Item = Said> + Send + 'static) -> impl Stream<Item = ProcessIo> {
-    let next = Instant::now() + HEARTBEAT;
-    stream::unfold((Box::pin(said), next), |(mut said, next)| async move {
-        match timeout_at(next, said.next()).await {
-            Ok(Some(chunk)) => Some((data(chunk), (said, next))),
-            Ok(None) => None,
-            Err(_) => Some((heartbeat(), (said, next + HEARTBEAT))),
-        }
-    })
-}
-
-fn data(said: Said) -> ProcessIo {
-    let stream = match said.stream {
-        Output::Stdout => process_io::data::Type::Stdout,
-        Output::Stderr => process_io::data::Type::Stderr,
-    };
-    ProcessIo {
-        r#type: Some(process_io::Type::Data.into()),
-        data: Some(process_io::Data {
-            r#type: Some(stream.into()),
-            data: Some(said.data.to_vec()),
-        }),
-        control: None,
-    }
-}
-
-fn heartbeat() -> ProcessIo {
-    ProcessIo {
-        r#type: Some(process_io::Type::Control.into()),
-        data: None,
-        control: Some(process_io::Control {
-            r#type: Some(process_io::control::Type::Heartbeat.into()),
-            tty_info: None,
-            heartbeat: Some(process_io::control::Heartbeat {
-                interval: Some(HEARTBEAT.into()),
-            }),
-        }),
-    }
 }
 
 fn shown(value: &HeaderValue) -> String {
@@ -146,39 +83,11 @@ pub(super) async fn input(guests: &GuestCalls, request: Request) -> Result<Respo
         .ok_or_else(|| Refusal::bad("a stream of records needs a 'Message-Content-Type' header"))?;
     let media = Media::named(named).ok_or_else(|| Refusal::UnsupportedMedia(shown(named)))?;
     let mut records = Records::new(request.into_body(), media);
-    let first = records.next().await?;
-    let first = first.ok_or_else(|| Refusal::bad("the stream has no record"))?;
-    let id = match (first.r#type(), first.container_id) {
-        (call::attach_container_input::Type::ContainerId, Some(id)) => id,
-        _ => return Err(Refusal::bad("the first record must be a CONTAINER_ID")),
-    };
-    let mut input = guests.input(&id)?;
+    let mut speaker = Speaker::new(guests);
     while let Some(record) = records.next().await? {
-        let message = record
-            .process_io
-            .ok_or_else(|| Refusal::bad("every record after the first must be a PROCESS_IO"))?;
-        match message.r#type() {
-            process_io::Type::Data => {
-                let part = message.data.unwrap_or_default();
-                if part.r#type() != process_io::data::Type::Stdin {
-                    return Err(Refusal::bad("data must be for STDIN"));
-                }
-                let written = input.write(part.data()).await;
-                written.map_err(|error| {
-                    Refusal::bad(format!("the container does not read: {error}"))
-                })?;
-            }
-            process_io::Type::Control => {
-                let tty = message.control.and_then(|control| control.tty_info);
-                let size = tty.and_then(|tty: v1::TtyInfo| tty.window_size);
-                if let Some(size) = size {
-                    let small = |number| u16::try_from(number).unwrap_or(u16::MAX);
-                    input.resize(small(size.rows), small(size.columns));
-                }
-            }
-            process_io::Type::Unknown => return Err(Refusal::bad("a PROCESS_IO without type")),
-        }
+        speaker.take(record).await?;
     }
+    speaker.finish()?;
     Ok(reply::empty(StatusCode::OK))
 }
 

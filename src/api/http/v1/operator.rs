@@ -13,6 +13,7 @@ use super::{attach, reply, request};
 use crate::api::error::ApiError;
 use crate::api::http::shared::{Key, Shared};
 use crate::api::service::agent::AgentCalls;
+use crate::api::service::attach::{of_reader, of_session};
 use crate::api::service::operations::is_accepted_only;
 use crate::proto::json::Json;
 use crate::proto::v1::{agent, master};
@@ -81,12 +82,12 @@ pub(super) async fn answer_agent(
         agent::call::Type::LaunchNestedContainerSession => {
             attach::check_accept(&headers)?;
             let session = guests.session(call).await?;
-            return attach::output(&headers, attach::of_session(session));
+            return attach::output(&headers, of_session(session));
         }
         agent::call::Type::AttachContainerOutput => {
             attach::check_accept(&headers)?;
             let reader = guests.output(call)?;
-            return attach::output(&headers, attach::of_reader(reader));
+            return attach::output(&headers, of_reader(reader));
         }
         agent::call::Type::LaunchContainer | agent::call::Type::LaunchNestedContainer => {
             let new = guests.launch(call).await?;
