@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::attributes::Attributes;
+use crate::attributes::{Attributes, Place};
 use crate::base::AgentId;
 use crate::resources::{Conversion, Resource, Resources};
 use crate::roles::Role;
 
 use super::bundle::Bundle;
+use super::core::AllocatorConfig;
 use super::filters::AgentFilters;
 use super::framework::{Capabilities, Capability};
 use super::sorter::{Amounts, Kinds};
@@ -19,8 +20,12 @@ pub struct AgentSpec {
     pub total: Resources,
     /// What it is like.
     pub attributes: Attributes,
+    /// Its host name, for offer constraints.
+    pub hostname: Arc<str>,
     /// The region of its fault domain.
     pub region: Option<Arc<str>>,
+    /// The zone of its fault domain.
+    pub zone: Option<Arc<str>>,
 }
 
 /// An agent. `available` is what is left of `total`; what is not there is offered to or allocated
@@ -42,6 +47,9 @@ pub(super) struct Agent {
     /// True when something of the total or of what clients hold is shared.
     pub(super) shares: bool,
     pub(super) attributes: Attributes,
+    hostname: Arc<str>,
+    region: Option<Arc<str>>,
+    zone: Option<Arc<str>>,
     pub(super) active: bool,
     /// What a framework must be capable of to be offered anything here.
     pub(super) required: Capabilities,
@@ -65,6 +73,9 @@ impl Agent {
             overcommitted: false,
             shares: false,
             attributes: Attributes::default(),
+            hostname: Arc::default(),
+            region: None,
+            zone: None,
             active: true,
             required: Capabilities::default(),
             special: Capabilities::default(),
@@ -103,27 +114,37 @@ impl Agent {
         Some(self.holders.remove(at).1)
     }
 
-    /// Takes over a total and what it implies; `home` is the master's region. To be settled. Says
-    /// whether the attributes have changed.
+    /// What offer constraints look at.
+    pub(super) fn place(&self) -> Place<'_> {
+        Place {
+            attributes: &self.attributes,
+            hostname: &self.hostname,
+            region: self.region.as_deref(),
+            zone: self.zone.as_deref(),
+        }
+    }
+
+    /// Takes over a total and what it implies. To be settled. Says whether the attributes have
+    /// changed.
     pub(super) fn set_spec(
         &mut self,
         spec: AgentSpec,
-        home: Option<&str>,
+        config: &AllocatorConfig,
         kinds: &mut Kinds,
     ) -> bool {
         self.total_amounts = kinds.amounts(&spec.total);
         self.total = spec.total;
         self.required = Capabilities::default();
-        if !self.total.gpus().is_zero() {
+        if config.filter_gpus && !self.total.gpus().is_zero() {
             self.required = self.required.with(Capability::GpuResources);
         }
-        if let (Some(region), Some(home)) = (spec.region.as_deref(), home)
-            && region != home
-        {
+        let regions = spec.region.as_ref().zip(config.region.as_ref());
+        if regions.is_some_and(|(region, home)| region != home) {
             self.required = self.required.with(Capability::RegionAware);
         }
         let changed = self.attributes != spec.attributes;
         self.attributes = spec.attributes;
+        (self.hostname, self.region, self.zone) = (spec.hostname, spec.region, spec.zone);
         changed
     }
 

@@ -1,7 +1,7 @@
 //! Who is next on this agent? Walks roles and frameworks in order and stops at the first that may
 //! be offered something. All stages use it.
 
-use crate::base::Instant;
+use crate::base::{Instant, Rng};
 
 use super::agent::Agent;
 use super::bits::{BitSet, members_of};
@@ -14,7 +14,7 @@ use super::report::PassReport;
 use super::returns::Evidence;
 use super::role_tree::RoleTree;
 use super::slots::Slots;
-use super::sorter::{Amounts, Content, Kinds, Leaves, Walk};
+use super::sorter::{Amounts, Content, Kinds, Leaves, Sorter, Walk};
 use super::stage::StagePolicy;
 use super::view::{QuotaRule, View, Views, is_plain};
 
@@ -57,6 +57,10 @@ pub(super) struct Cursor<'a> {
     due: Option<(Instant, (u32, u32))>,
     /// Whose turn it was when a probe went before.
     next: Option<(u32, u32)>,
+    /// For the order of the frameworks of a role, when it is random.
+    rng: Option<Rng>,
+    /// That order for the leaf that it is at.
+    drawn: Option<Vec<u32>>,
 }
 
 /// How demand matters on a visit.
@@ -80,9 +84,21 @@ pub(super) struct Grant {
 
 impl<'a> Cursor<'a> {
     /// Before the first client.
-    pub(super) fn first(roles: &'a RoleTree, walk: Walk) -> Self {
-        let mut leaves = roles.tree().leaves(walk);
+    pub(super) fn first(
+        roles: &'a RoleTree,
+        walk: Walk,
+        (of_roles, of_frameworks): (Sorter, Sorter),
+        rng: &mut Rng,
+    ) -> Self {
+        let mut fork = || Rng::seeded(rng.next_u64(), "visit");
+        let rng = (of_frameworks == Sorter::Random).then(&mut fork);
+        let mut leaves = match of_roles {
+            Sorter::Drf => roles.tree().leaves(walk),
+            Sorter::Random => roles.tree().random_leaves(walk, fork()),
+        };
         Self {
+            rng,
+            drawn: None,
             leaf: leaves.next(),
             leaves,
             at: 0,
@@ -229,7 +245,31 @@ impl<'a> Cursor<'a> {
         views: &mut Views<'_>,
         around: &mut Surroundings<'_>,
     ) -> Option<u32> {
-        let order = around.roles.tree().in_order(leaf);
+        let mut order = around.roles.tree().in_order(leaf);
+        if let Some(rng) = &mut self.rng
+            && self.at == 0
+        {
+            let mut drawn = order.to_vec();
+            rng.shuffle(&mut drawn);
+            self.drawn = Some(drawn);
+        }
+        let drawn = self.drawn.take();
+        if let Some(drawn) = &drawn {
+            order = drawn;
+        }
+        let found = self.next_of((leaf, role), order, views, around);
+        self.drawn = drawn;
+        found
+    }
+
+    /// The next eligible client of a leaf, whose clients are in this order.
+    fn next_of(
+        &mut self,
+        (leaf, role): (u32, u32),
+        order: &[u32],
+        views: &mut Views<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Option<u32> {
         let mut refusals = 0;
         while let Some(node) = order.get(self.at) {
             let Content::Client(client) = around.roles.tree().content(*node) else {
@@ -244,7 +284,7 @@ impl<'a> Cursor<'a> {
                 Some(Rejection::Filtered { .. }) => refusals += 1,
                 Some(_) => {}
             }
-            if refusals > REFUSALS_MAX && is_plain(views.agent()) {
+            if refusals > REFUSALS_MAX && is_plain(views.agent()) && self.rng.is_none() {
                 return self.next_unrefused(leaf, role, views, around);
             }
         }
@@ -338,6 +378,7 @@ fn consider(
             view,
             min_allocatable: around.min_allocatable,
             quota: None,
+            details: false,
         })
     };
     if let Some(rejection) = &rejection {

@@ -1,6 +1,6 @@
 //! The allocator's state and what the master tells it about agents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::metrics::AllocatorMetrics;
 use super::report::PassReport;
 use super::role_tree::RoleTree;
 use super::slots::Slots;
-use super::sorter::{Amounts, Kinds};
+use super::sorter::{Amounts, Kinds, Sorter};
 
 /// What an allocator is told once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,15 @@ pub struct AllocatorConfig {
     pub min_allocatable: Vec<Quantities>,
     /// Whether it matters what frameworks did with earlier offers (`--allocation_order`).
     pub order: AllocationOrder,
+    /// The order of roles (`--role_sorter`).
+    pub role_sorter: Sorter,
+    /// The order of the frameworks of a role (`--framework_sorter`).
+    pub framework_sorter: Sorter,
+    /// Resources that do not count in shares (`--fair_sharing_excluded_resource_names`).
+    pub excluded_from_shares: BTreeSet<ResourceName>,
+    /// Whether agents with gpus are for frameworks that can use them only
+    /// (`--filter_gpu_resources`).
+    pub filter_gpus: bool,
     /// The master's region; agents of another one are for region-aware frameworks only.
     pub region: Option<Arc<str>>,
 }
@@ -59,6 +68,10 @@ impl Default for AllocatorConfig {
                 .map(|least| [least].into_iter().collect())
                 .into(),
             order: AllocationOrder::default(),
+            role_sorter: Sorter::default(),
+            framework_sorter: Sorter::default(),
+            excluded_from_shares: BTreeSet::new(),
+            filter_gpus: true,
             region: None,
         }
     }
@@ -70,6 +83,8 @@ pub struct Allocator {
     pub(super) config: AllocatorConfig,
     pub(super) rng: Rng,
     pub(super) kinds: Kinds,
+    /// `config.excluded_from_shares` by number.
+    excluded: Vec<usize>,
     /// `config.min_allocatable` by number.
     pub(super) min_allocatable: Vec<Amounts>,
     pub(super) agents: Slots<Agent>,
@@ -102,7 +117,9 @@ impl Allocator {
     #[must_use]
     pub fn new(config: AllocatorConfig) -> Self {
         let mut kinds = Kinds::default();
+        let excluded = config.excluded_from_shares.iter();
         Self {
+            excluded: excluded.map(|name| kinds.number(name)).collect(),
             rng: Rng::seeded(config.seed, "allocator"),
             min_allocatable: amounts_of(&config.min_allocatable, &mut kinds),
             kinds,
@@ -177,7 +194,9 @@ impl Allocator {
     /// Takes from frameworks what they have of an agent, and its total from the cluster's.
     fn empty_agent(&mut self, slot: u32) {
         let agent = &mut self.agents[slot];
-        self.roles.tree_mut().shrink(&agent.total_amounts);
+        let mut shared = agent.total_amounts.clone();
+        leave_out(&mut shared, &self.excluded);
+        self.roles.tree_mut().shrink(&shared);
         for (client, held) in std::mem::take(&mut agent.holders) {
             let amounts = self.kinds.amounts(&held);
             self.consume_less(client, &held);
@@ -190,7 +209,8 @@ impl Allocator {
     /// something else now.
     pub fn update_agent(&mut self, id: &AgentId, spec: AgentSpec) {
         if let Some(slot) = self.agent_slots.get(id).copied() {
-            let before = self.agents[slot].total_amounts.clone();
+            let mut before = self.agents[slot].total_amounts.clone();
+            leave_out(&mut before, &self.excluded);
             self.roles.tree_mut().shrink(&before);
             self.set_spec(slot, spec);
             self.settle(slot);
@@ -200,8 +220,10 @@ impl Allocator {
     fn set_spec(&mut self, slot: u32, spec: AgentSpec) {
         let agent = &mut self.agents[slot];
         let region = spec.region.clone();
-        let changed = agent.set_spec(spec, self.config.region.as_deref(), &mut self.kinds);
-        self.roles.tree_mut().grow(&agent.total_amounts);
+        let changed = agent.set_spec(spec, &self.config, &mut self.kinds);
+        let mut shared = agent.total_amounts.clone();
+        leave_out(&mut shared, &self.excluded);
+        self.roles.tree_mut().grow(&shared);
         let kind = self
             .demand
             .join_kind(&agent.attributes, region, agent.required);
@@ -320,7 +342,9 @@ impl Allocator {
             if let Some(earliest) = agent.filters.earliest() {
                 assert!(self.expiries.contains(earliest, slot), "filters end");
             }
-            totals.add(&agent.total_amounts);
+            let mut shared = agent.total_amounts.clone();
+            leave_out(&mut shared, &self.excluded);
+            totals.add(&shared);
         }
         assert_eq!(self.agent_slots.len(), self.agents.len());
         assert!(*self.roles.tree().totals() == totals, "cluster total");
@@ -348,6 +372,13 @@ impl Allocator {
         assert_eq!(by_role, filters, "filters are counted by client, too");
         let kinds = self.agents.iter().map(|(_, agent)| agent.kind);
         self.demand.check_invariants(kinds);
+    }
+}
+
+/// Takes out what does not count in shares: of what nobody has, nobody has a share.
+fn leave_out(amounts: &mut Amounts, excluded: &[usize]) {
+    for number in excluded {
+        amounts.clear(*number);
     }
 }
 

@@ -201,7 +201,13 @@ impl Allocator {
         if !agent.is_offerable() {
             return;
         }
-        let mut cursor = Cursor::first(&self.roles, self.walk(agent, policy));
+        let walk = self.walk(agent, policy);
+        if self.roles.tree().tops(walk).is_empty() {
+            self.count_idle(policy, 1, report);
+            return;
+        }
+        let sorters = (self.config.role_sorter, self.config.framework_sorter);
+        let mut cursor = Cursor::first(&self.roles, walk, sorters, &mut self.rng);
         let mut granted: Vec<(u32, Amounts)> = Vec::new();
         let mut cuts = Vec::new();
         let agent = &mut self.agents[slot];
@@ -232,9 +238,7 @@ impl Allocator {
                 resources: given.allocate(&client.role),
             });
             if let Some(ledger) = &mut self.ledger {
-                let account = self.roles.account_of(&client.role);
-                let account = account.expect("roles with frameworks have accounts");
-                ledger.grant(account, slot, &self.kinds.quota_amounts(given));
+                ledger.grant(client.account, slot, &self.kinds.quota_amounts(given));
             }
             let amounts = match grant.part {
                 Some(part) => agent.grant(grant.client, part, &mut self.kinds),

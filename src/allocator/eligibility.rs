@@ -24,6 +24,9 @@ pub enum Rejection {
     AgentInactive,
     /// Only frameworks with this capability are offered this agent, or what it has left.
     CapabilityMissing(Capability),
+    /// The framework wants no offers of such agents: its offer constraints fail. Of each group the
+    /// first constraint that does; passes only count this.
+    ConstraintFailed(Vec<String>),
     /// Everything on the agent is offered or allocated.
     NothingAvailable,
     /// What the agent has left is reserved to roles that are not above this one.
@@ -76,7 +79,7 @@ pub struct HeldBack {
 
 impl Rejection {
     /// How many kinds of reasons there are.
-    pub const KINDS: usize = 11;
+    pub const KINDS: usize = 12;
 
     /// A filter whose end does not matter: for counting.
     pub(super) const FILTERED: Self = Self::Filtered { until: Instant(0) };
@@ -102,6 +105,7 @@ impl Rejection {
             Self::Returned { .. } => 8,
             Self::QuotaLimit(_) => 9,
             Self::HeadroomHeld(_) => 10,
+            Self::ConstraintFailed(_) => 11,
         }
     }
 }
@@ -119,6 +123,7 @@ pub const REJECTION_KINDS: [&str; Rejection::KINDS] = [
     "returned",
     "quota_limit",
     "headroom_held",
+    "constraint_failed",
 ];
 
 impl fmt::Display for Rejection {
@@ -130,6 +135,12 @@ impl fmt::Display for Rejection {
             Self::Suppressed => f.write_str("role is suppressed"),
             Self::AgentInactive => f.write_str("agent is not connected or takes no tasks"),
             Self::CapabilityMissing(needed) => write!(f, "framework lacks {needed}"),
+            Self::ConstraintFailed(failed) if failed.is_empty() => {
+                f.write_str("offer constraints fail")
+            }
+            Self::ConstraintFailed(failed) => {
+                write!(f, "offer constraints fail: not {}", failed.join("; not "))
+            }
             Self::NothingAvailable => f.write_str("nothing is left on the agent"),
             Self::ReservedElsewhere => f.write_str("what is left is reserved to other roles"),
             Self::BelowMinimum => f.write_str("what is left is too little for an offer"),
@@ -186,17 +197,20 @@ pub(super) struct Question<'a> {
     pub(super) min_allocatable: &'a [Amounts],
     /// For details about quota.
     pub(super) quota: Option<(&'a Ledger, &'a Kinds)>,
+    /// True when somebody asks, false when passes count.
+    pub(super) details: bool,
 }
 
 /// Says nothing when it has no objection.
 type Check = fn(&Question<'_>) -> Option<Rejection>;
 
 /// The order in which reasons are given.
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 9] = [
     framework_is_active,
     role_is_wanted,
     agent_is_active,
     agent_suits_framework,
+    agent_is_wanted,
     something_is_available,
     something_is_visible,
     enough_is_visible,
@@ -225,6 +239,18 @@ fn agent_suits_framework(question: &Question<'_>) -> Option<Rejection> {
     let capabilities = question.client.capabilities;
     let missing = capabilities.first_missing(question.agent.required);
     missing.map(Rejection::CapabilityMissing)
+}
+
+fn agent_is_wanted(question: &Question<'_>) -> Option<Rejection> {
+    let constraints = question.client.constraints.as_ref()?;
+    let place = question.agent.place();
+    if constraints.admit(&place) {
+        return None;
+    }
+    Some(Rejection::ConstraintFailed(match question.details {
+        true => constraints.failed(&place),
+        false => Vec::new(),
+    }))
 }
 
 fn something_is_available(question: &Question<'_>) -> Option<Rejection> {

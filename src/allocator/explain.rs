@@ -84,6 +84,7 @@ impl Allocator {
                 agent: &agent,
                 view,
                 min_allocatable: &self.min_allocatable,
+                details: false,
                 quota: None,
             });
             let evidence = (self.demand).evidence_at((number, agent.kind), seen, Instant(0));
@@ -122,6 +123,7 @@ impl Allocator {
                 agent,
                 view,
                 min_allocatable: &self.min_allocatable,
+                details: true,
                 quota: self.ledger.as_ref().map(|ledger| (ledger, &self.kinds)),
             });
             let seen = (&view.resources, &*view.amounts);

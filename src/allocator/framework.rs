@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::attributes::{OfferConstraints, RoleConstraints};
 use crate::base::FrameworkId;
 use crate::proto::v1;
 use crate::resources::Quantities;
@@ -151,6 +152,8 @@ pub struct FrameworkSpec {
     /// Smallest bundles worth an offer, by role, instead of the cluster's: an offer must contain
     /// one of them. An empty list takes anything.
     pub min_allocatable: BTreeMap<Role, Vec<Quantities>>,
+    /// Which agents it wants offers of.
+    pub constraints: OfferConstraints,
 }
 
 /// A framework.
@@ -178,6 +181,10 @@ pub(super) struct Client {
     pub(super) capabilities: Capabilities,
     /// Instead of the cluster's.
     pub(super) min_allocatable: Option<Vec<Amounts>>,
+    /// The account of its role, while any role has quota.
+    pub(super) account: u32,
+    /// Which agents it wants; all without.
+    pub(super) constraints: Option<RoleConstraints>,
     /// The agents on which it holds something.
     pub(super) holds_on: BitSet,
     /// The agents on which it has filters.

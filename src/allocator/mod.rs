@@ -18,7 +18,7 @@
 //! | `core.rs`, `subscriptions.rs`, `filtering.rs` | the calls that the master makes: agents, frameworks, refusals |
 //! | `cycle.rs` | one pass in slices; `candidates.rs` which agents, `stage.rs` in which stages |
 //! | `consider.rs` | who is next on an agent; `eligibility.rs` may it be offered, `view.rs` what it sees |
-//! | `sorter/` | shares, the order of roles and frameworks; `role_tree.rs` which roles there are |
+//! | `sorter/` | shares, the order of roles and frameworks, or a random one; `role_tree.rs` which roles there are |
 //! | `demand.rs`, `returns.rs` | who does not use what it is offered, and stands behind |
 //! | `agent.rs`, `framework.rs`, `filters.rs` | the records |
 //! | `quotas.rs`, `ledger.rs` | quota: what roles consume, are owed and may not exceed |
@@ -66,4 +66,4 @@ pub use filtering::Filter;
 pub use framework::{Capabilities, Capability, FrameworkSpec};
 pub use metrics::AllocatorMetrics;
 pub use report::{DemandState, Explanation, Level, PassReport, RoleExplanation};
-pub use sorter::Share;
+pub use sorter::{Share, Sorter, SorterError};

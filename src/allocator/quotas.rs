@@ -100,18 +100,17 @@ impl Allocator {
     /// Starts to keep accounts.
     fn open_ledger(&mut self) {
         let mut ledger = Ledger::default();
-        for (_, client) in self.clients.iter() {
-            let account = ledger.join(&client.role);
-            self.roles.set_account(&client.role, Some(account));
+        let clients: Vec<u32> = self.clients.iter().map(|(number, _)| number).collect();
+        for number in clients {
+            let client = &mut self.clients[number];
+            client.account = ledger.join(&client.role);
+            self.roles.set_account(&client.role, Some(client.account));
         }
         for (slot, agent) in self.agents.iter() {
             ledger.set_reserved(slot, reserved_on(agent, &mut self.kinds));
             for (client, held) in &agent.holders {
                 let amounts = self.kinds.quota_amounts(held);
-                if !amounts.is_zero() {
-                    let account = ledger.open(&self.clients[*client].role);
-                    ledger.consume(account, &amounts);
-                }
+                ledger.consume(self.clients[*client].account, &amounts);
             }
             let (free, uneven) = free_on(agent, &mut self.kinds);
             ledger.set_free(slot, free, uneven);
@@ -129,12 +128,11 @@ impl Allocator {
     }
 
     /// Notes what a framework has from now on under a role; no pass gave it that.
-    pub(super) fn consume(&mut self, role: &Role, resources: &Resources) {
+    pub(super) fn consume(&mut self, client: u32, resources: &Resources) {
         if let Some(ledger) = &mut self.ledger {
             let amounts = self.kinds.quota_amounts(resources);
             if !amounts.is_zero() {
-                let account = ledger.open(role);
-                ledger.consume(account, &amounts);
+                ledger.consume(self.clients[client].account, &amounts);
             }
         }
     }
@@ -143,9 +141,8 @@ impl Allocator {
     pub(super) fn consume_less(&mut self, client: u32, resources: &Resources) {
         if let Some(ledger) = &mut self.ledger {
             let amounts = self.kinds.quota_amounts(resources);
-            let account = ledger.find(&self.clients[client].role);
-            if let Some(account) = account.filter(|_| !amounts.is_zero()) {
-                ledger.give_back(account, &amounts);
+            if !amounts.is_zero() {
+                ledger.give_back(self.clients[client].account, &amounts);
             }
         }
     }
@@ -177,10 +174,11 @@ impl Allocator {
     }
 
     /// A client has come: its role has an account from now on.
-    pub(super) fn open_account(&mut self, role: &Role) {
+    pub(super) fn open_account(&mut self, client: u32) {
         if let Some(ledger) = &mut self.ledger {
-            let account = ledger.join(role);
-            self.roles.set_account(role, Some(account));
+            let client = &mut self.clients[client];
+            client.account = ledger.join(&client.role);
+            self.roles.set_account(&client.role, Some(client.account));
             self.quota_changed();
         }
     }
@@ -232,6 +230,7 @@ impl Allocator {
         for (_, client) in self.clients.iter() {
             let account = ledger.find(&client.role);
             assert!(account.is_some(), "{} has an account", client.role);
+            assert_eq!(Some(client.account), account);
             assert_eq!(self.roles.account_of(&client.role), account);
         }
     }

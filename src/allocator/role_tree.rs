@@ -74,7 +74,7 @@ impl RoleTree {
         self.records[slot].account
     }
 
-    /// The account of a role with frameworks, while any role has quota.
+    /// The account of a role that is in use, while any role has quota.
     pub(super) fn account_of(&self, role: &Role) -> Option<u32> {
         self.account(*self.slots.get(role)?)
     }

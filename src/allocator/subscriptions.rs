@@ -64,6 +64,7 @@ impl Allocator {
             self.own_minimums += usize::from(smallest.is_some());
             client.min_allocatable = smallest;
             client.capabilities = spec.capabilities;
+            client.constraints = spec.constraints.of(&role);
             let wanted_before = client.subscribed && !client.suppressed;
             client.subscribed = spec.roles.contains(&role);
             client.suppressed = spec.suppressed_roles.contains(&role);
@@ -209,6 +210,8 @@ impl Allocator {
             suppressed: false,
             capabilities: framework.capabilities,
             min_allocatable: None,
+            account: 0,
+            constraints: None,
             holds_on: BitSet::default(),
             filters_on: BitSet::default(),
             filters: 0,
@@ -216,7 +219,7 @@ impl Allocator {
         framework.clients.insert(role.clone(), number);
         let node = self.roles.add_client(role, &framework.id, number);
         self.clients[number].node = node;
-        self.open_account(role);
+        self.open_account(number);
         number
     }
 
@@ -237,7 +240,7 @@ impl Allocator {
             let client = &mut self.clients[number];
             client.holds_on.insert(agent);
             self.roles.charge(client.node, &amounts);
-            self.consume(&role, &part);
+            self.consume(number, &part);
             self.agents[agent].hold(number, part.into());
         }
     }

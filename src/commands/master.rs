@@ -184,6 +184,14 @@ pub(super) fn config(flags: &ClusterFlags, place: &Place, uuid: Uuid) -> MasterC
         allocation_interval: flags.allocation_interval,
         order: flags.allocation_order,
         min_allocatable: flags.min_allocatable_resources.0.clone(),
+        role_sorter: flags.role_sorter,
+        framework_sorter: flags.framework_sorter,
+        excluded_from_shares: flags
+            .fair_sharing_excluded_resource_names
+            .clone()
+            .unwrap_or_default()
+            .0,
+        filter_gpus: flags.filter_gpu_resources,
         ..AllocatorConfig::default()
     };
     config

@@ -10,7 +10,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use super::sources::{AccessFlags, LoggingFlags, NetworkFlags, SourceFlags};
 use super::value::{RateLimit, Weights, duration_between, fraction, only_false, refused};
 use super::zookeeper::ElectionFlags;
-use crate::allocator::AllocationOrder;
+use crate::allocator::{AllocationOrder, Sorter};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -130,6 +130,19 @@ pub struct ClusterFlags {
     #[arg(long, value_name = "DURATION", default_value = "10mins",
           value_parser = duration_between(SECOND, LONGEST))]
     pub allocator_recovery_timeout: Duration,
+    /// Order of roles: drf, least share first, or random, by weight.
+    #[arg(long, value_name = "SORTER", default_value = "drf")]
+    pub role_sorter: Sorter,
+    /// Order of the frameworks of a role: drf or random.
+    #[arg(long, value_name = "SORTER", default_value = "drf")]
+    pub framework_sorter: Sorter,
+    /// Resources that do not count in shares, joined by commas, like `gpus`: for those that are
+    /// scarce.
+    #[arg(long, value_name = "NAMES")]
+    pub fair_sharing_excluded_resource_names: Option<super::ResourceNames>,
+    /// Whether agents with gpus are offered only to frameworks with the capability GPU_RESOURCES.
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub filter_gpu_resources: bool,
     /// Whether frameworks may run tasks as the user root.
     #[arg(long, action = ArgAction::Set, default_value_t = true)]
     pub root_submissions: bool,

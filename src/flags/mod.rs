@@ -33,7 +33,7 @@ pub use local::LocalFlags;
 pub use master::{ClusterFlags, MasterFlags, RegistryKind};
 pub use sources::{AccessFlags, LoggingFlags, NetworkFlags, SourceFlags};
 pub(crate) use value::redacted;
-pub use value::{MasterAddress, MinAllocatable, TextMap, TextOrFile};
+pub use value::{MasterAddress, MinAllocatable, ResourceNames, TextMap, TextOrFile};
 pub use zookeeper::{ElectionFlags, ZooKeeperFlags};
 
 /// Port of a master unless told otherwise.

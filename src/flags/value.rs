@@ -1,6 +1,6 @@
 //! Types and parsers of flag values that clap does not bring along.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -175,6 +175,21 @@ impl FromStr for Weights {
             }
         }
         Ok(Self(weights))
+    }
+}
+
+/// Names of resources, joined by commas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResourceNames(pub BTreeSet<ResourceName>);
+
+impl FromStr for ResourceNames {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split(',')
+            .map(|name| ResourceName::parse(name.trim()).map_err(|error| error.to_string()))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 

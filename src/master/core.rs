@@ -187,8 +187,12 @@ impl Master {
                 connection,
                 framework,
                 suppressed_roles,
+                offer_constraints,
                 principal,
-            } => self.subscribe(step, connection, *framework, &suppressed_roles, principal),
+            } => {
+                let (roles, constraints) = (&suppressed_roles, offer_constraints.as_deref());
+                self.subscribe(step, connection, *framework, roles, constraints, principal);
+            }
             Event::SchedulerNamed {
                 connection,
                 process,

@@ -213,12 +213,25 @@ impl Handle {
         suppressed_roles: Vec<String>,
         principal: Option<String>,
     ) -> Result<Subscription, CallError> {
+        self.subscribe_wanting(framework, suppressed_roles, None, principal)
+            .await
+    }
+
+    /// The same for a scheduler that wants offers of certain agents only.
+    pub async fn subscribe_wanting(
+        &self,
+        framework: v1::FrameworkInfo,
+        suppressed_roles: Vec<String>,
+        offer_constraints: Option<v1::scheduler::OfferConstraints>,
+        principal: Option<String>,
+    ) -> Result<Subscription, CallError> {
         let connection = ConnectionId(self.next_id());
         let (sink, events) = mpsc::channel(SCHEDULER_SINK_MAX);
         let event = Event::SchedulerSubscribed {
             connection,
             framework: Box::new(framework),
             suppressed_roles,
+            offer_constraints: offer_constraints.map(Box::new),
             principal,
         };
         self.send(Command::Subscribe(connection, sink, Box::new(event)))

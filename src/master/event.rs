@@ -19,6 +19,8 @@ pub enum Event {
         framework: Box<v1::FrameworkInfo>,
         /// Roles that want no offers for now; replaces what was suppressed before.
         suppressed_roles: Vec<String>,
+        /// Which agents it wants offers of; replaces what was said before.
+        offer_constraints: Option<Box<v1::scheduler::OfferConstraints>>,
         /// Who the front end found the peer to be.
         principal: Option<String>,
     },

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use imbl::{OrdMap, OrdSet};
 
+use crate::attributes::OfferConstraints;
 use crate::base::{AgentId, ConnectionId, ExecutorId, FrameworkId, OfferId, TaskId, Timestamp};
 use crate::proto::v1;
 use crate::proto::v1::TaskState;
@@ -100,6 +101,8 @@ pub struct Framework {
     pub failover_timeout: Duration,
     /// Smallest bundles worth an offer, by role, in place of the cluster's.
     pub min_allocatable: BTreeMap<Role, Vec<Quantities>>,
+    /// Which agents it wants offers of.
+    pub constraints: OfferConstraints,
     /// Where it stands.
     pub status: FrameworkStatus,
     /// The process of its scheduler, `scheduler(1)@ip:port`, while that is a v0 driver.

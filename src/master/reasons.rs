@@ -58,6 +58,13 @@ impl Master {
                 )),
                 None,
             ),
+            Rejection::ConstraintFailed(_) => (
+                plain(
+                    "the framework's offer constraints admit the agent (UPDATE_FRAMEWORK)"
+                        .to_owned(),
+                ),
+                None,
+            ),
             Rejection::ReservedElsewhere => (self.reserved_elsewhere(role, agent_id), None),
             Rejection::BelowMinimum => self.below_minimum((framework_id, role), agent_id),
             Rejection::Filtered { .. } => (

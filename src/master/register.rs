@@ -359,7 +359,9 @@ impl Master {
         AgentSpec {
             total: agent.total.clone(),
             attributes: Attributes::from_proto(&agent.info.attributes).unwrap_or_default(),
+            hostname: agent.info.hostname.as_str().into(),
             region: fault.map(|fault| fault.region.name.as_str().into()),
+            zone: fault.map(|fault| fault.zone.name.as_str().into()),
         }
     }
 

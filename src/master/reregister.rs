@@ -301,7 +301,7 @@ impl Master {
         agent_id: &AgentId,
         info: &v1::FrameworkInfo,
     ) {
-        let valid = match framework::check(info, &[]) {
+        let valid = match framework::check(info, &[], None) {
             Ok(valid) => valid,
             Err(error) => {
                 tracing::warn!(%agent_id, %error, "the agent reports a framework that is not valid");

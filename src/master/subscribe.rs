@@ -26,6 +26,7 @@ impl Master {
         connection: ConnectionId,
         mut info: v1::FrameworkInfo,
         suppressed_roles: &[String],
+        constraints: Option<&v1::scheduler::OfferConstraints>,
         principal: Option<String>,
     ) {
         if info.id.is_some() {
@@ -33,9 +34,9 @@ impl Master {
         } else {
             self.metrics.messages_register_framework += 1;
         }
-        if let Err(message) =
-            self.try_subscribe(step, connection, &mut info, suppressed_roles, principal)
-        {
+        let (roles, info) = (suppressed_roles, &mut info);
+        let taken = self.try_subscribe(step, connection, info, (roles, constraints), principal);
+        if let Err(message) = taken {
             tracing::info!(framework = info.name, %message, "subscription refused");
             step.send_error(connection, message);
         }
@@ -46,7 +47,7 @@ impl Master {
         step: &mut Step<'_>,
         connection: ConnectionId,
         info: &mut v1::FrameworkInfo,
-        suppressed_roles: &[String],
+        (suppressed_roles, constraints): (&[String], Option<&v1::scheduler::OfferConstraints>),
         principal: Option<String>,
     ) -> Result<(), String> {
         if self.draining {
@@ -67,7 +68,8 @@ impl Master {
                     .to_owned(),
             );
         }
-        let valid = check::check(info, suppressed_roles).map_err(|error| error.to_string())?;
+        let valid =
+            check::check(info, suppressed_roles, constraints).map_err(|error| error.to_string())?;
         let Some(framework_id) = valid.id.clone() else {
             let framework_id = self.mint_framework_id();
             self.add_framework(step, &framework_id, info, valid, Some(connection));
@@ -128,6 +130,7 @@ impl Master {
             metrics: FrameworkMetrics::default(),
             failover_timeout: valid.failover_timeout,
             min_allocatable: valid.min_allocatable,
+            constraints: valid.constraints,
             roles: valid.roles,
             suppressed_roles: valid.suppressed_roles,
             info: Arc::new(info),
@@ -218,6 +221,7 @@ impl Master {
         framework.suppressed_roles = valid.suppressed_roles;
         framework.failover_timeout = valid.failover_timeout;
         framework.min_allocatable = valid.min_allocatable;
+        framework.constraints = valid.constraints;
         let spec = spec(framework);
         self.allocator.update_framework(framework_id, &spec);
         if !changed {
@@ -246,8 +250,12 @@ impl Master {
         call: &v1::scheduler::call::UpdateFramework,
     ) -> Result<(), CallError> {
         let info = &call.framework_info;
-        let valid = check::check(info, &call.suppressed_roles)
-            .map_err(|error| CallError::invalid(error.to_string()))?;
+        let valid = check::check(
+            info,
+            &call.suppressed_roles,
+            call.offer_constraints.as_ref(),
+        )
+        .map_err(|error| CallError::invalid(error.to_string()))?;
         if valid.id.as_ref() != Some(framework_id) {
             return Err(CallError::invalid(format!(
                 "framework_info.id: must be {framework_id}"
@@ -317,6 +325,7 @@ fn spec(framework: &Framework) -> FrameworkSpec {
         suppressed_roles: framework.suppressed_roles.clone(),
         capabilities: allocator::Capabilities::from_wire(&framework.info.capabilities),
         min_allocatable: framework.min_allocatable.clone(),
+        constraints: framework.constraints.clone(),
     }
 }
 

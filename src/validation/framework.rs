@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::attributes::OfferConstraints;
 use crate::base::FrameworkId;
 use crate::proto::v1::{self, framework_info::capability::Type as Capability};
 use crate::resources::Quantities;
@@ -27,10 +28,12 @@ pub struct ValidFramework {
     pub failover_timeout: Duration,
     /// Per role, the quantities of which one must be in an offer; absent means the master's.
     pub min_allocatable: BTreeMap<Role, Vec<Quantities>>,
+    /// Which agents it wants offers of.
+    pub constraints: OfferConstraints,
     checked: Checked,
 }
 
-/// Checks a description and the suppressed roles that come with it.
+/// Checks a description, and the suppressed roles and offer constraints that come with it.
 ///
 /// # Errors
 ///
@@ -38,6 +41,7 @@ pub struct ValidFramework {
 pub fn check(
     info: &v1::FrameworkInfo,
     suppressed_roles: &[String],
+    constraints: Option<&v1::scheduler::OfferConstraints>,
 ) -> Result<ValidFramework, Invalid> {
     let roles = check_roles(info)?;
     let id = match &info.id {
@@ -53,6 +57,11 @@ pub fn check(
         suppressed_roles: subset("suppressed_roles", suppressed_roles, &roles)?,
         failover_timeout: failover_timeout(info)?,
         min_allocatable: min_allocatable(info, &roles)?,
+        constraints: constraints
+            .map(|message| OfferConstraints::from_proto(message, &roles))
+            .transpose()
+            .map_err(|error| Invalid::new("offer_constraints", error))?
+            .unwrap_or_default(),
         roles,
         checked: Checked,
     })

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::attributes::AttributeError;
+use crate::attributes::{AttributeError, OfferConstraintError};
 use crate::base::IdError;
 use crate::resources::{ResourceError, Resources};
 use crate::roles::{Role, RoleError};
@@ -58,6 +58,9 @@ pub enum Reason {
     /// Not an attribute.
     #[error(transparent)]
     Attribute(#[from] AttributeError),
+    /// Not constraints on agents.
+    #[error(transparent)]
+    OfferConstraint(#[from] OfferConstraintError),
     /// Needed and not there.
     #[error("must be set")]
     Missing,

@@ -8,7 +8,10 @@ use mesosd::allocator::{
     AgentSpec, Allocation, AllocationOrder, Allocator, AllocatorConfig, Capability, Filter,
     FrameworkSpec, Weight,
 };
+use mesosd::attributes::OfferConstraints;
 use mesosd::base::{AgentId, FrameworkId, Instant, format_duration, parse_duration};
+use mesosd::proto::v1;
+use mesosd::proto::v1::scheduler::offer_constraints::{RoleConstraints, role_constraints::Group};
 use mesosd::quota::Quota;
 use mesosd::resources::{
     Quantities, Reservation, Resource, ResourceName, Resources, Scalar, parse,
@@ -54,6 +57,63 @@ fn minimums(list: &str) -> Result<Vec<Quantities>, String> {
     list.split('|')
         .map(|one| Ok(bag(one)?.quantities()))
         .collect()
+}
+
+/// `ROLE@CONSTRAINT&CONSTRAINT|CONSTRAINT`: groups of constraints, each `SELECTOR` and one of
+/// `:TEXT`, `!:TEXT`, `~PATTERN`, `!~PATTERN`, `+` (exists), `-` (does not).
+fn wanted(text_form: &str, roles: &BTreeSet<Role>) -> Result<OfferConstraints, String> {
+    let Some((role, groups)) = text_form.split_once('@') else {
+        return Ok(OfferConstraints::default());
+    };
+    let groups = groups.split('|').map(|group| {
+        let constraints = group.split('&').map(constraint);
+        Ok(Group {
+            attribute_constraints: constraints.collect::<Result<_, String>>()?,
+        })
+    });
+    let constraints = RoleConstraints {
+        groups: groups.collect::<Result<_, String>>()?,
+    };
+    let message = v1::scheduler::OfferConstraints {
+        role_constraints: [(role.to_owned(), constraints)].into(),
+    };
+    OfferConstraints::from_proto(&message, roles).map_err(text)
+}
+
+fn constraint(text_form: &str) -> Result<v1::scheduler::AttributeConstraint, String> {
+    use v1::scheduler::attribute_constraint::predicate as kinds;
+    use v1::scheduler::attribute_constraint::predicate::Predicate;
+    use v1::scheduler::attribute_constraint::selector::{PseudoattributeType, Selector};
+
+    let end = text_form.find([':', '!', '~', '+', '-']);
+    let (name, rest) = text_form.split_at(end.ok_or("no predicate")?);
+    let selector = match PseudoattributeType::from_str_name(name) {
+        Some(kind) => Selector::PseudoattributeType(kind.into()),
+        None => Selector::AttributeName(name.to_owned()),
+    };
+    let found = [":", "!:", "~", "!~", "+", "-"]
+        .into_iter()
+        .find_map(|sign| {
+            let rest = rest.strip_prefix(sign)?.to_owned();
+            Some((sign, rest))
+        });
+    let (sign, rest) = found.ok_or("no predicate")?;
+    let predicate = match sign {
+        ":" => Predicate::TextEquals(kinds::TextEquals { value: rest }),
+        "!:" => Predicate::TextNotEquals(kinds::TextNotEquals { value: rest }),
+        "~" => Predicate::TextMatches(kinds::TextMatches { regex: rest }),
+        "!~" => Predicate::TextNotMatches(kinds::TextNotMatches { regex: rest }),
+        "+" => Predicate::Exists(kinds::Exists {}),
+        _ => Predicate::NotExists(kinds::NotExists {}),
+    };
+    Ok(v1::scheduler::AttributeConstraint {
+        selector: v1::scheduler::attribute_constraint::Selector {
+            selector: Some(selector),
+        },
+        predicate: v1::scheduler::attribute_constraint::Predicate {
+            predicate: Some(predicate),
+        },
+    })
 }
 
 /// Amounts by name, zero included.
@@ -113,7 +173,9 @@ impl<'a> Words<'a> {
         Ok(AgentSpec {
             total,
             attributes: mesosd::attributes::parse(self.option("attributes")).map_err(text)?,
+            hostname: self.option("host").into(),
             region: region.map(|name| (*name).into()),
+            zone: self.options.get("zone").map(|name| (*name).into()),
         })
     }
 
@@ -128,8 +190,10 @@ impl<'a> Words<'a> {
         if let Some((role, least)) = self.option("least").split_once('=') {
             min_allocatable.insert(Role::from_str(role).map_err(text)?, minimums(least)?);
         }
+        let named = roles(self.plain(1, "roles")?)?;
         Ok(FrameworkSpec {
-            roles: roles(self.plain(1, "roles")?)?,
+            constraints: wanted(self.option("want"), &named)?,
+            roles: named,
             suppressed_roles: roles(self.option("suppressed"))?,
             capabilities: can.collect::<Result<_, String>>()?,
             min_allocatable,
@@ -227,6 +291,14 @@ impl Script {
                 "interval" => config.allocation_interval = parse_duration(value).map_err(text)?,
                 "order" => config.order = AllocationOrder::from_str(value).map_err(text)?,
                 "gap" => config.min_pass_gap = parse_duration(value).map_err(text)?,
+                "roles" => config.role_sorter = value.parse().map_err(text)?,
+                "frameworks" => config.framework_sorter = value.parse().map_err(text)?,
+                "seed" => config.seed = value.parse().map_err(text)?,
+                "gpus" => config.filter_gpus = *value == "filtered",
+                "excluded" => {
+                    let names = value.split(',').map(ResourceName::parse);
+                    config.excluded_from_shares = names.collect::<Result<_, _>>().map_err(text)?;
+                }
                 "region" => config.region = Some((*value).into()),
                 "slice" => config.slice_agents = value.parse().map_err(text)?,
                 _ => return Err(format!("no option {key}")),

@@ -103,6 +103,13 @@ impl Amounts {
         self.0[number] += by;
     }
 
+    /// There is nothing of this resource any more.
+    pub(crate) fn clear(&mut self, number: usize) {
+        if let Some(amount) = self.0.get_mut(number) {
+            *amount = 0;
+        }
+    }
+
     /// The amount of one resource.
     pub(crate) fn get(&self, number: usize) -> u128 {
         self.0.get(number).copied().unwrap_or(0)

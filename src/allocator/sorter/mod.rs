@@ -2,12 +2,14 @@
 
 mod amounts;
 mod drf;
+mod random;
 mod selection;
 mod share;
 mod tree;
 
 pub(super) use crate::roles::Weight;
 pub(super) use amounts::{Amounts, Kinds, counts_for_quota, scalar};
+pub use random::{Sorter, SorterError};
 pub(super) use selection::{Mark, Walk};
 pub use share::Share;
 pub(super) use tree::{Content, Leaves, ShareTree};

@@ -9,8 +9,10 @@
 use std::sync::Arc;
 
 use crate::allocator::slots::Slots;
+use crate::base::Rng;
 
 use super::drf::{Standing, level};
+use super::random::Draw;
 use super::selection::{Mark, Selection, Walk};
 use super::{Amounts, Share, Weight};
 
@@ -387,6 +389,16 @@ impl ShareTree {
             tree: self,
             walk,
             path: vec![(Self::ROOT, 0)],
+            random: None,
+        }
+    }
+
+    /// The same leaves in random order, level by level, by weight.
+    pub(crate) fn random_leaves(&self, walk: Walk, rng: Rng) -> Leaves<'_> {
+        let tops = Draw::new(self.tops(walk), |node| self.weight(node).thousandths());
+        Leaves {
+            random: Some((rng, vec![tops])),
+            ..self.leaves(walk)
         }
     }
 
@@ -501,6 +513,29 @@ pub(crate) struct Leaves<'a> {
     walk: Walk,
     /// The nodes above the next leaf, each with the next child to go to.
     path: Vec<(u32, usize)>,
+    /// Instead of `path`: who is still to be drawn on each level.
+    random: Option<(Rng, Vec<Draw>)>,
+}
+
+impl Leaves<'_> {
+    fn next_random(&mut self) -> Option<(u32, u32)> {
+        let (rng, levels) = self.random.as_mut()?;
+        loop {
+            let Some(child) = levels.last_mut()?.next(rng) else {
+                levels.pop();
+                continue;
+            };
+            match self.tree.content(child) {
+                Content::Leaf(number) => return Some((child, number)),
+                Content::Branch => {
+                    let below = self.tree.in_order(child);
+                    let weight = |node| self.tree.weight(node).thousandths();
+                    levels.push(Draw::new(below, weight));
+                }
+                Content::Client(_) => {}
+            }
+        }
+    }
 }
 
 /// The node of a leaf and the caller's number of it.
@@ -508,6 +543,9 @@ impl Iterator for Leaves<'_> {
     type Item = (u32, u32);
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.random.is_some() {
+            return self.next_random();
+        }
         loop {
             let (node, next) = self.path.last_mut()?;
             let children = match *node {

@@ -19,7 +19,7 @@ fn agent_of(kind: usize, total: &str) -> AgentSpec {
     AgentSpec {
         total: bag(total),
         attributes: crate::attributes::parse(ATTRIBUTES[kind]).unwrap(),
-        region: None,
+        ..AgentSpec::default()
     }
 }
 

@@ -70,6 +70,7 @@ fn spec() -> impl Strategy<Value = FrameworkSpec> {
                 .then_some(Capability::GpuResources)
                 .into_iter()
                 .collect(),
+            ..FrameworkSpec::default()
         }
     })
 }

@@ -77,9 +77,10 @@ impl SchedulerCalls {
         let subscribe = subscription(call)?;
         let subscription = self
             .master
-            .subscribe(
+            .subscribe_wanting(
                 subscribe.framework_info,
                 subscribe.suppressed_roles,
+                subscribe.offer_constraints,
                 principal,
             )
             .await?;

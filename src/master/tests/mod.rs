@@ -252,6 +252,7 @@ impl Bench {
             connection,
             framework: Box::new(info),
             suppressed_roles: Vec::new(),
+            offer_constraints: None,
             principal: None,
         });
     }

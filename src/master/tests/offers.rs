@@ -141,3 +141,82 @@ fn a_shrunken_agent_takes_its_offers_back() {
     let offers = bench.offers(&scheduler);
     assert_eq!(offers[0].resources[0].scalar.unwrap().value, 2.0);
 }
+
+/// Constraints that want agents of this host name, for the role of the tests' frameworks.
+fn wants_host(hostname: &str) -> scheduler::OfferConstraints {
+    use scheduler::attribute_constraint::predicate::{Predicate, TextEquals};
+    use scheduler::attribute_constraint::selector::{PseudoattributeType, Selector};
+    use scheduler::offer_constraints::{RoleConstraints, role_constraints::Group};
+
+    let value = hostname.to_owned();
+    let constraint = scheduler::AttributeConstraint {
+        selector: scheduler::attribute_constraint::Selector {
+            selector: Some(Selector::PseudoattributeType(
+                PseudoattributeType::Hostname.into(),
+            )),
+        },
+        predicate: scheduler::attribute_constraint::Predicate {
+            predicate: Some(Predicate::TextEquals(TextEquals { value })),
+        },
+    };
+    let group = Group {
+        attribute_constraints: vec![constraint],
+    };
+    let constraints = RoleConstraints {
+        groups: vec![group],
+    };
+    scheduler::OfferConstraints {
+        role_constraints: [("dev".to_owned(), constraints)].into(),
+    }
+}
+
+#[test]
+fn offer_constraints_come_with_subscribe_and_change_with_update_framework() {
+    let mut bench = Bench::new();
+    bench.agent("a", "cpus:4;mem:1024");
+    bench.agent("b", "cpus:4;mem:1024");
+    let connection = bench.connection();
+    bench.step(Event::SchedulerSubscribed {
+        connection,
+        framework: Box::new(framework("f")),
+        suppressed_roles: Vec::new(),
+        offer_constraints: Some(Box::new(wants_host("b"))),
+        principal: None,
+    });
+    let events = bench.events(connection);
+    let subscribed = events[0].subscribed.as_ref().unwrap();
+    let scheduler = Scheduler {
+        id: FrameworkId::new(&*subscribed.framework_id.value),
+        connection,
+    };
+    let hosts = |offers: Vec<v1::Offer>| -> Vec<String> {
+        offers.into_iter().map(|offer| offer.hostname).collect()
+    };
+    let mut offers = bench.offers(&scheduler);
+    let early = events.into_iter().filter_map(|event| event.offers);
+    offers.extend(early.flat_map(|event| event.offers));
+    assert_eq!(hosts(offers), ["b"]);
+
+    let mut info = framework("f");
+    info.id = Some((&scheduler.id).into());
+    let update = |constraints: Option<scheduler::OfferConstraints>| {
+        SchedulerCall::UpdateFramework(Box::new(call::UpdateFramework {
+            framework_info: info.clone(),
+            offer_constraints: constraints,
+            ..call::UpdateFramework::default()
+        }))
+    };
+    let mut foreign = wants_host("b");
+    let constraints = foreign.role_constraints.remove("dev").unwrap();
+    foreign
+        .role_constraints
+        .insert("ops".to_owned(), constraints);
+    let refused = bench.call(&scheduler, update(Some(foreign))).unwrap_err();
+    assert!(
+        refused.message.contains("not subscribed to role 'ops'"),
+        "{refused:?}"
+    );
+    assert!(bench.offers(&scheduler).is_empty());
+    bench.call(&scheduler, update(None)).unwrap();
+    assert_eq!(hosts(bench.offers(&scheduler)), ["a"]);
+}

@@ -77,6 +77,7 @@ fn a_principal_must_be_the_authenticated_one() {
             connection,
             framework: Box::new(info.clone()),
             suppressed_roles: Vec::new(),
+            offer_constraints: None,
             principal: principal.map(str::to_owned),
         });
         let events = bench.events(connection);

@@ -89,7 +89,7 @@ proptest! {
             ..Default::default()
         };
         if let Some(info) = change(&info, &edits) {
-            let _ = framework::check(&info, &[]);
+            let _ = framework::check(&info, &[], None);
         }
         let info = v1::AgentInfo {
             hostname: "host".to_owned(),

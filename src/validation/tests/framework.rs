@@ -26,7 +26,7 @@ fn multi_role(roles: &[&str]) -> v1::FrameworkInfo {
 
 fn refused(info: &v1::FrameworkInfo, suppressed: &[&str]) -> String {
     let suppressed: Vec<String> = suppressed.iter().map(|role| (*role).to_owned()).collect();
-    check(info, &suppressed).unwrap_err().to_string()
+    check(info, &suppressed, None).unwrap_err().to_string()
 }
 
 #[test]
@@ -36,12 +36,12 @@ fn refused(info: &v1::FrameworkInfo, suppressed: &[&str]) -> String {
 )]
 fn roles_come_in_the_field_of_the_capability() {
     let old = v1::FrameworkInfo::default();
-    let roles = check(&old, &[]).unwrap().roles;
+    let roles = check(&old, &[], None).unwrap().roles;
     assert_eq!(roles, BTreeSet::from([Role::DEFAULT]));
-    let many = check(&multi_role(&["a", "b/c"]), &["a".to_owned()]).unwrap();
+    let many = check(&multi_role(&["a", "b/c"]), &["a".to_owned()], None).unwrap();
     assert_eq!(many.roles.len(), 2);
     assert_eq!(many.suppressed_roles.len(), 1);
-    assert!(check(&multi_role(&[]), &[]).unwrap().roles.is_empty());
+    assert!(check(&multi_role(&[]), &[], None).unwrap().roles.is_empty());
 
     let listed = v1::FrameworkInfo {
         roles: vec!["a".to_owned()],
@@ -69,11 +69,11 @@ fn framework_fields() {
     let mut info = multi_role(&["a"]);
     info.failover_timeout = Some(1.5);
     info.id = Some("f1".into());
-    let valid = check(&info, &[]).unwrap();
+    let valid = check(&info, &[], None).unwrap();
     assert_eq!(valid.failover_timeout, Duration::from_millis(1500));
     assert_eq!(valid.id, Some(FrameworkId::new("f1")));
     info.id = Some("".into());
-    assert_eq!(check(&info, &[]).unwrap().id, None);
+    assert_eq!(check(&info, &[], None).unwrap().id, None);
     info.id = Some("a/b".into());
     assert!(refused(&info, &[]).starts_with("framework_info.id"));
     info.id = None;
@@ -102,7 +102,7 @@ fn offer_filters_name_own_roles_and_good_amounts() {
         info.offer_filters = [(role.to_owned(), filters)].into();
         info
     };
-    let valid = check(&filtered("a", 2.0), &[]).unwrap();
+    let valid = check(&filtered("a", 2.0), &[], None).unwrap();
     let least = &valid.min_allocatable[&Role::parse("a").unwrap()];
     assert_eq!(least[0], bag("cpus:2").quantities());
     assert!(refused(&filtered("b", 2.0), &[]).starts_with("framework_info.offer_filters: 'b'"));

@@ -19,6 +19,7 @@ impl World {
             connection,
             framework,
             suppressed_roles: Vec::new(),
+            offer_constraints: None,
             principal: None,
         });
     }

@@ -5,7 +5,19 @@
 //!   offer of a round is declined for good before the next, 2 * F rounds, so that filters grow to
 //!   A * F and the second half of the rounds has nothing to give. Every agent is dirty in every
 //!   round and every offer is built.
-//! - `alloc/agents/AxF` is the first half of AddAndUpdateSlave: what it takes to add all agents.
+//! - `alloc/agents/AxF` is AddAndUpdateSlave: frameworks, agents, 10 more revocable cpus on each.
+//! - `alloc/labels/AxF` is ResourceLabels: DeclineOffers with reservations whose long labels differ.
+//! - `alloc/suppress/AxF`, `alloc/suppress99/AxF` are SuppressOffers and ExtremeSuppressOffers.
+//! - `alloc/volumes/AxF-KIND` is PersistentVolumes with regular, shared and mixed volumes.
+//! - `alloc/update-op/R-N` is UpdateAllocation: 20 times RESERVE and UNRESERVE on an agent with
+//!   labelled reservations of R roles, N each.
+//! - `alloc/backlog/AxF` is AllocatorBacklog: F revives with nothing to give, one pass after them.
+//! - `alloc/metrics/AxF` is Metrics: set F quotas, read what every role consumes.
+//! - `alloc/quota/S+L` is LargeAndSmallQuota: S small and L large roles with quota, a framework
+//!   each: first pass, and passes with nothing to give after nothing, one agent and 1,000 were
+//!   touched. `alloc/quota-random/S+L` is the same with random sorters.
+//! - `alloc/quota-vs-not/R-on|off` is NonQuotaVsQuota.
+//! - `sorter/flat/AxC`, `sorter/tree/AxH-B` are FullSort and HierarchyFullSort.
 //! - `alloc/expire/AxF`: every framework has refused every agent, and all A * F filters end at the
 //!   same moment: how long each step takes until everything is offered again.
 //! - `alloc/revive/AxF`: every framework has refused every agent for good, and one revives: the call
@@ -17,34 +29,24 @@
 //! output, one JSON line per measurement goes to `target/bench-results.jsonl`. With
 //! `MESOSD_BENCH_GRID=full` the large sizes run too.
 
+mod changes;
+mod offers;
+mod quota;
+mod workload;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::Path;
 use std::time::{Duration, Instant as Clock};
 
 use criterion::Criterion;
-use mesosd::allocator::{AgentSpec, Allocation, Allocator, AllocatorConfig, Filter, FrameworkSpec};
-use mesosd::base::{AgentId, FrameworkId, Instant};
-use mesosd::resources::{Resources, parse};
+use mesosd::allocator::{
+    AgentSpec, Allocation, Allocator, AllocatorConfig, Filter, FrameworkSpec, Sorter,
+};
+use mesosd::base::Instant;
 use mesosd::roles::Role;
 
-/// Mesos' benchmark declines for `INT_MAX` seconds.
-const FOR_GOOD: Filter = Filter {
-    refuse_for: Duration::from_secs(i32::MAX as u64),
-};
-
-fn bag(text: &str) -> Resources {
-    parse(text, &Role::DEFAULT).expect("the bench's own text")
-}
-
-fn agent_id(number: usize) -> AgentId {
-    AgentId::new(format!("8e4a9f6e-5c32-4ae1-8e3b-000000000000-S{number}"))
-}
-
-fn framework_id(number: usize) -> FrameworkId {
-    FrameworkId::new(format!("8e4a9f6e-5c32-4ae1-8e3b-000000000000-{number:04}"))
-}
+use offers::Volumes;
+use workload::{FOR_GOOD, Samples, agent_id, bag, framework_id};
 
 /// A cluster of Mesos' DeclineOffers.
 struct Cluster {
@@ -137,49 +139,6 @@ impl Cluster {
     }
 }
 
-/// Individual times of one kind of event.
-#[derive(Default)]
-struct Samples(Vec<Duration>);
-
-impl Samples {
-    fn at(&self, per_mille: usize) -> f64 {
-        let last = self.0.len() - 1;
-        self.0[(last * per_mille).div_ceil(1000)].as_secs_f64() * 1e3
-    }
-
-    /// Prints and keeps the distribution.
-    fn report(mut self, id: &str, what: &str) {
-        if self.0.is_empty() {
-            return;
-        }
-        self.0.sort_unstable();
-        let [p50, p90, p99, max] = [500, 900, 990, 1000].map(|per_mille| self.at(per_mille));
-        let (min, n) = (self.at(0), self.0.len());
-        println!(
-            "{id} {what}: min {min:.3} ms, p50 {p50:.3} ms, p90 {p90:.3} ms, p99 {p99:.3} ms, max {max:.3} ms, n {n}"
-        );
-        let commit = std::process::Command::new("git")
-            .args(["rev-parse", "--short", "HEAD"])
-            .output()
-            .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-            .unwrap_or_default();
-        let line = serde_json::json!({
-            "id": id, "what": what, "commit": commit,
-            "min": min, "p50": p50, "p90": p90, "p99": p99, "max": max, "n": n,
-        });
-        let folder = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-        let path = Path::new(&folder).join("bench-results.jsonl");
-        let file = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(path);
-        if let Ok(mut file) = file {
-            // A result that cannot be kept was printed all the same.
-            let _ = writeln!(file, "{line}");
-        }
-    }
-}
-
 fn decline(criterion: &mut Criterion, agents: usize, frameworks: usize) {
     let id = format!("alloc/decline/{agents}x{frameworks}");
     let (mut first, mut giving, mut idle) =
@@ -213,26 +172,6 @@ fn decline(criterion: &mut Criterion, agents: usize, frameworks: usize) {
     first.report(&id, "round 0, nothing filtered");
     giving.report(&id, "rounds 1 to F-1, all offered");
     idle.report(&id, "rounds F to 2F, nothing to give");
-}
-
-fn add_agents(criterion: &mut Criterion, agents: usize, frameworks: usize) {
-    let id = format!("alloc/agents/{agents}x{frameworks}");
-    let mut samples = Samples::default();
-    criterion.bench_function(&id, |bencher| {
-        bencher.iter_custom(|times| {
-            let mut sum = Duration::ZERO;
-            for _ in 0..times {
-                let started = Clock::now();
-                let cluster = Cluster::new(agents, frameworks);
-                let took = started.elapsed();
-                drop(cluster);
-                samples.0.push(took);
-                sum += took;
-            }
-            sum
-        });
-    });
-    samples.report(&id, "add F frameworks and A agents");
 }
 
 fn expire(criterion: &mut Criterion, agents: usize, frameworks: usize) {
@@ -309,6 +248,21 @@ fn one_change(criterion: &mut Criterion, agents: usize, frameworks: usize) {
     samples.report(&id, "pass after one task has ended");
 }
 
+fn quotas(criterion: &mut Criterion, full: bool) {
+    let larger = |sizes: &'static [(usize, usize)]| sizes.iter().filter(move |_| full);
+    for (small, large) in [(25, 5)].iter().chain(larger(&[(250, 50), (2500, 500)])) {
+        for sorter in [Sorter::Drf, Sorter::Random] {
+            quota::large_and_small(criterion, *small, *large, sorter);
+        }
+    }
+    let roles = [10, 100].into_iter().chain(full.then_some(1000));
+    for roles in roles {
+        for with_quota in [false, true] {
+            quota::quota_or_not(criterion, roles, with_quota);
+        }
+    }
+}
+
 fn main() {
     let mut criterion = Criterion::default()
         .sample_size(10)
@@ -323,7 +277,28 @@ fn main() {
         decline(&mut criterion, agents, frameworks);
     }
     for (agents, frameworks) in sizes() {
-        add_agents(&mut criterion, agents, frameworks);
+        offers::add_and_update(&mut criterion, agents, frameworks);
+        offers::suppress(&mut criterion, agents, frameworks, false);
+        offers::suppress(&mut criterion, agents, frameworks, true);
+        offers::labels(&mut criterion, agents, frameworks);
+        for kind in [Volumes::Regular, Volumes::Shared, Volumes::Mixed] {
+            offers::volumes(&mut criterion, agents, frameworks, kind);
+        }
+        changes::backlog(&mut criterion, agents, frameworks);
+        quota::metrics(&mut criterion, agents, frameworks);
+    }
+    quotas(&mut criterion, full);
+    for roles in [50]
+        .into_iter()
+        .chain([100, 200].into_iter().filter(|_| full))
+    {
+        changes::update_operations(&mut criterion, roles, 1);
+    }
+    for agents in [1000].into_iter().chain(full.then_some(50_000)) {
+        changes::sort(&mut criterion, agents, Ok(1000));
+        for shape in [(3, 32), (7, 3), (10, 2)] {
+            changes::sort(&mut criterion, agents, Err(shape));
+        }
     }
     expire(&mut criterion, 1000, 100);
     revive(&mut criterion, 1000, 100);
