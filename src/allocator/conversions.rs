@@ -38,10 +38,8 @@ impl Allocator {
             self.roles.discharge(node, &before.unwrap_or_default());
             self.roles.charge(node, &after.unwrap_or_default());
         }
-        if let Some(role) = conversion.consumed.allocated_role() {
-            self.consume(role, &unallocated.converted);
-            self.consume_less(number, &unallocated.consumed);
-        }
+        self.consume(number, &unallocated.converted);
+        self.consume_less(number, &unallocated.consumed);
         let total = self.agents[slot].total.convert(&conversion.of_total());
         let total =
             total.unwrap_or_else(|| panic!("agent {agent} has what {conversion:?} consumes"));

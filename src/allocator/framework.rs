@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use crate::attributes::{OfferConstraints, RoleConstraints};
 use crate::base::FrameworkId;
@@ -184,7 +185,7 @@ pub(super) struct Client {
     /// The account of its role, while any role has quota.
     pub(super) account: u32,
     /// Which agents it wants; all without.
-    pub(super) constraints: Option<RoleConstraints>,
+    pub(super) constraints: Option<Arc<RoleConstraints>>,
     /// The agents on which it holds something.
     pub(super) holds_on: BitSet,
     /// The agents on which it has filters.

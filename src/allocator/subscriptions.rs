@@ -64,7 +64,7 @@ impl Allocator {
             self.own_minimums += usize::from(smallest.is_some());
             client.min_allocatable = smallest;
             client.capabilities = spec.capabilities;
-            client.constraints = spec.constraints.of(&role);
+            client.constraints = spec.constraints.of(&role).cloned();
             let wanted_before = client.subscribed && !client.suppressed;
             client.subscribed = spec.roles.contains(&role);
             client.suppressed = spec.suppressed_roles.contains(&role);

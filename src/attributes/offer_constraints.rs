@@ -6,21 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-
-use regex::{Regex, RegexBuilder};
+use std::sync::Arc;
 
 use crate::proto::v1;
 use crate::roles::{Role, RoleError};
 
+use super::pattern::{Pattern, PatternLimits};
 use super::{AttributeValue, Attributes};
 
 /// Most constraints of one framework.
 const CONSTRAINTS_MAX: usize = 1000;
-/// Longest pattern, in bytes.
-const PATTERN_MAX: usize = 4096;
-/// Most memory that a compiled pattern may take. Mesos gives RE2 4 KB
-/// (`--offer_constraints_re2_max_mem`); the same pattern takes about sixteen times that here.
-const PROGRAM_MAX: usize = 64 * 1024;
 
 /// Why constraints are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,21 +84,6 @@ enum Selector {
     Zone,
 }
 
-/// Equal when written equally.
-#[derive(Clone, Debug)]
-struct Pattern {
-    text: String,
-    whole: Regex,
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for Pattern {}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Predicate {
     Exists,
@@ -134,13 +114,14 @@ type Groups = Vec<Vec<AttributeConstraint>>;
 
 /// The constraints of a framework by role; a role that is not here wants all agents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OfferConstraints(BTreeMap<Role, Groups>);
+pub struct OfferConstraints(BTreeMap<Role, Arc<RoleConstraints>>);
 
 impl OfferConstraints {
     /// Reads a message for a framework with these roles.
     pub fn from_proto(
         message: &v1::scheduler::OfferConstraints,
         roles: &BTreeSet<Role>,
+        limits: PatternLimits,
     ) -> Result<Self, OfferConstraintError> {
         let mut by_role = BTreeMap::new();
         let mut count = 0;
@@ -162,18 +143,35 @@ impl OfferConstraints {
                 if count > CONSTRAINTS_MAX {
                     return Err(OfferConstraintError::TooMany);
                 }
-                let read = constraints.iter().map(|one| read(&role, one));
+                let read = constraints.iter().map(|one| read(&role, one, limits));
                 groups.push(read.collect::<Result<_, _>>()?);
             }
-            by_role.insert(role, groups);
+            by_role.insert(role, Arc::new(RoleConstraints(groups)));
         }
         Ok(Self(by_role))
     }
 
     /// The constraints for one role; none when all agents are wanted.
     #[must_use]
-    pub fn of(&self, role: &Role) -> Option<RoleConstraints> {
-        Some(RoleConstraints(self.0.get(role)?.clone()))
+    pub fn of(&self, role: &Role) -> Option<&Arc<RoleConstraints>> {
+        self.0.get(role)
+    }
+
+    /// The message that they were read from.
+    #[must_use]
+    pub fn to_proto(&self) -> v1::scheduler::OfferConstraints {
+        use v1::scheduler::offer_constraints::{RoleConstraints, role_constraints::Group};
+
+        let group = |group: &Vec<AttributeConstraint>| Group {
+            attribute_constraints: group.iter().map(AttributeConstraint::to_proto).collect(),
+        };
+        let by_role = self.0.iter().map(|(role, constraints)| {
+            let groups = constraints.0.iter().map(group).collect();
+            (role.to_string(), RoleConstraints { groups })
+        });
+        v1::scheduler::OfferConstraints {
+            role_constraints: by_role.collect(),
+        }
     }
 
     /// True without constraints.
@@ -223,6 +221,45 @@ impl Selector {
 }
 
 impl AttributeConstraint {
+    fn to_proto(&self) -> v1::scheduler::AttributeConstraint {
+        use v1::scheduler::attribute_constraint as wire;
+        use wire::predicate::{self as kinds, Predicate as Wire};
+        use wire::selector::{PseudoattributeType, Selector as WireSelector};
+
+        let pseudo = |kind: PseudoattributeType| WireSelector::PseudoattributeType(kind.into());
+        let selector = match &self.selector {
+            Selector::Attribute(name) => WireSelector::AttributeName(name.clone()),
+            Selector::Hostname => pseudo(PseudoattributeType::Hostname),
+            Selector::Region => pseudo(PseudoattributeType::Region),
+            Selector::Zone => pseudo(PseudoattributeType::Zone),
+        };
+        let regex = |pattern: &Pattern| pattern.text().to_owned();
+        let predicate = match &self.predicate {
+            Predicate::Exists => Wire::Exists(kinds::Exists {}),
+            Predicate::NotExists => Wire::NotExists(kinds::NotExists {}),
+            Predicate::Equals(value) => Wire::TextEquals(kinds::TextEquals {
+                value: value.clone(),
+            }),
+            Predicate::NotEquals(value) => Wire::TextNotEquals(kinds::TextNotEquals {
+                value: value.clone(),
+            }),
+            Predicate::Matches(pattern) => Wire::TextMatches(kinds::TextMatches {
+                regex: regex(pattern),
+            }),
+            Predicate::NotMatches(pattern) => Wire::TextNotMatches(kinds::TextNotMatches {
+                regex: regex(pattern),
+            }),
+        };
+        v1::scheduler::AttributeConstraint {
+            selector: wire::Selector {
+                selector: Some(selector),
+            },
+            predicate: wire::Predicate {
+                predicate: Some(predicate),
+            },
+        }
+    }
+
     fn holds(&self, place: &Place<'_>) -> bool {
         let found = self.selector.find(place);
         let (wanted, test): (bool, &dyn Fn(&str) -> bool) = match &self.predicate {
@@ -230,8 +267,8 @@ impl AttributeConstraint {
             Predicate::NotExists => return matches!(found, Found::Nothing),
             Predicate::Equals(value) => (true, &move |text| text == value),
             Predicate::NotEquals(value) => (false, &move |text| text == value),
-            Predicate::Matches(pattern) => (true, &|text| pattern.whole.is_match(text)),
-            Predicate::NotMatches(pattern) => (false, &|text| pattern.whole.is_match(text)),
+            Predicate::Matches(pattern) => (true, &|text| pattern.matches(text)),
+            Predicate::NotMatches(pattern) => (false, &|text| pattern.matches(text)),
         };
         match found {
             Found::Nothing => !wanted,
@@ -244,6 +281,7 @@ impl AttributeConstraint {
 fn read(
     role: &Role,
     message: &v1::scheduler::AttributeConstraint,
+    limits: PatternLimits,
 ) -> Result<AttributeConstraint, OfferConstraintError> {
     use v1::scheduler::attribute_constraint::predicate::Predicate as Wire;
     use v1::scheduler::attribute_constraint::selector::{
@@ -262,7 +300,14 @@ fn read(
         }
         None => return Err(OfferConstraintError::NoSelector { role: role.clone() }),
     };
-    let pattern = |text: &str| compile(role, &selector, text);
+    let pattern = |text: &str| {
+        Pattern::compile(text, limits).map_err(|reason| OfferConstraintError::Pattern {
+            role: role.clone(),
+            selector: selector.to_string(),
+            pattern: text.chars().take(100).collect(),
+            reason,
+        })
+    };
     let predicate = match &message.predicate.predicate {
         Some(Wire::Exists(_)) => Predicate::Exists,
         Some(Wire::NotExists(_)) => Predicate::NotExists,
@@ -281,36 +326,6 @@ fn read(
         selector,
         predicate,
     })
-}
-
-fn compile(role: &Role, selector: &Selector, text: &str) -> Result<Pattern, OfferConstraintError> {
-    let refused = |reason: String| OfferConstraintError::Pattern {
-        role: role.clone(),
-        selector: selector.to_string(),
-        pattern: text.chars().take(100).collect(),
-        reason,
-    };
-    if text.len() > PATTERN_MAX {
-        return Err(refused(format!("it is longer than {PATTERN_MAX} bytes")));
-    }
-    // What is no pattern on its own must not become one inside the group.
-    let check = RegexBuilder::new(text).size_limit(PROGRAM_MAX).build();
-    let whole = check.and_then(|_| {
-        RegexBuilder::new(&format!("^(?:{text})$"))
-            .size_limit(PROGRAM_MAX)
-            .dfa_size_limit(PROGRAM_MAX)
-            .build()
-    });
-    let whole = whole.map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => refused("it is too complex".to_owned()),
-        error => {
-            let text = error.to_string();
-            let last = text.lines().last().unwrap_or_default();
-            refused(last.trim_start_matches("error: ").to_owned())
-        }
-    })?;
-    let text = text.to_owned();
-    Ok(Pattern { text, whole })
 }
 
 impl fmt::Display for Selector {
@@ -332,8 +347,8 @@ impl fmt::Display for AttributeConstraint {
             Predicate::NotExists => f.write_str("does not exist"),
             Predicate::Equals(value) => write!(f, "equals '{value}'"),
             Predicate::NotEquals(value) => write!(f, "does not equal '{value}'"),
-            Predicate::Matches(pattern) => write!(f, "matches '{}'", pattern.text),
-            Predicate::NotMatches(pattern) => write!(f, "does not match '{}'", pattern.text),
+            Predicate::Matches(pattern) => write!(f, "matches '{}'", pattern.text()),
+            Predicate::NotMatches(pattern) => write!(f, "does not match '{}'", pattern.text()),
         }
     }
 }
@@ -401,7 +416,9 @@ mod tests {
             role_constraints: [(role.to_owned(), WireRole { groups })].into(),
         };
         let roles = ["dev", "ops"].map(|name| Role::parse(name).unwrap());
-        OfferConstraints::from_proto(&message, &roles.into())
+        let read = OfferConstraints::from_proto(&message, &roles.into(), PatternLimits::default())?;
+        assert_eq!(read.to_proto(), message);
+        Ok(read)
     }
 
     fn admits(groups: Vec<Vec<v1::scheduler::AttributeConstraint>>) -> bool {
@@ -501,12 +518,11 @@ mod tests {
             "role 'dev': the pattern 'a)(b' for attribute 'rack' is refused: unopened group"
         );
         assert_eq!(
-            said("dev", rack(mismatches("((a{100}){100}){100}"))),
-            "role 'dev': the pattern '((a{100}){100}){100}' for attribute 'rack' is refused: it \
-             is too complex"
+            said("dev", rack(mismatches("(a{100}){9}"))),
+            "role 'dev': the pattern '(a{100}){9}' for attribute 'rack' is refused: its program \
+             has about 922 instructions, more than the 100 of \
+             --offer_constraints_re2_max_program_size"
         );
-        let long = "a".repeat(PATTERN_MAX + 1);
-        assert!(said("dev", rack(matches(&long))).ends_with("it is longer than 4096 bytes"));
         let many = vec![one(attribute("rack"), equals("r1")); CONSTRAINTS_MAX + 1];
         assert_eq!(
             said("dev", vec![many]),

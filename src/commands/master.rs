@@ -12,6 +12,7 @@ use crate::allocator::AllocatorConfig;
 use crate::api::http::master_routes;
 use crate::api::server::{Limits, serve};
 use crate::api::service::daemon::Daemon;
+use crate::attributes::PatternLimits;
 use crate::election::session::Ensemble;
 use crate::flags::{ClusterFlags, FlagError, MasterFlags, RegistryKind};
 use crate::master::driver::{Running, start};
@@ -179,6 +180,10 @@ pub(super) fn config(flags: &ClusterFlags, place: &Place, uuid: Uuid) -> MasterC
         (flags.allocator_agent_recovery_factor * 1000.0).ceil() as u32;
     config.recovery_hold = flags.allocator_recovery_timeout;
     config.root_submissions = flags.root_submissions;
+    config.constraint_patterns = PatternLimits {
+        memory: flags.offer_constraints_re2_max_mem,
+        program: flags.offer_constraints_re2_max_program_size,
+    };
     config.allocator = AllocatorConfig {
         seed,
         allocation_interval: flags.allocation_interval,

@@ -11,6 +11,7 @@ use super::sources::{AccessFlags, LoggingFlags, NetworkFlags, SourceFlags};
 use super::value::{RateLimit, Weights, duration_between, fraction, only_false, refused};
 use super::zookeeper::ElectionFlags;
 use crate::allocator::{AllocationOrder, Sorter};
+use crate::base::ByteSize;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -143,6 +144,12 @@ pub struct ClusterFlags {
     /// Whether agents with gpus are offered only to frameworks with the capability GPU_RESOURCES.
     #[arg(long, action = ArgAction::Set, default_value_t = true)]
     pub filter_gpu_resources: bool,
+    /// Most memory of a regular expression in offer constraints, as RE2 counts it.
+    #[arg(long, value_name = "BYTES", default_value = "4KB")]
+    pub offer_constraints_re2_max_mem: ByteSize,
+    /// Most instructions of a regular expression in offer constraints.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub offer_constraints_re2_max_program_size: u32,
     /// Whether frameworks may run tasks as the user root.
     #[arg(long, action = ArgAction::Set, default_value_t = true)]
     pub root_submissions: bool,

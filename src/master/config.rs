@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::allocator::AllocatorConfig;
+use crate::attributes::PatternLimits;
 use crate::proto::v1;
 use crate::roles::{Role, Weight};
 
@@ -55,6 +56,9 @@ pub struct MasterConfig {
     pub recovery_agents_per_mille: u32,
     /// `--allocator_recovery_timeout`: but no longer than this.
     pub recovery_hold: Duration,
+    /// `--offer_constraints_re2_max_mem`, `--offer_constraints_re2_max_program_size`: how large
+    /// regular expressions of offer constraints may be.
+    pub constraint_patterns: PatternLimits,
     /// `--root_submissions`: whether frameworks and tasks may run as root.
     pub root_submissions: bool,
     /// Bugs to plant, so that tests can prove that they would be caught.
@@ -93,6 +97,7 @@ impl MasterConfig {
             weights: BTreeMap::new(),
             recovery_agents_per_mille: 800,
             recovery_hold: Duration::from_secs(600),
+            constraint_patterns: PatternLimits::default(),
             root_submissions: true,
             #[cfg(feature = "testing")]
             planted: crate::testing::planted::PlantedBugs::default(),

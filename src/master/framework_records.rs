@@ -27,7 +27,7 @@ impl Master {
         frameworks: &OrdMap<FrameworkId, Arc<v1::FrameworkInfo>>,
     ) {
         for (framework_id, info) in frameworks {
-            match check(info, &[]) {
+            match check(info, &[], None) {
                 Ok(valid) => self.add_framework(step, framework_id, info, valid, None),
                 Err(error) => {
                     tracing::warn!(%framework_id, %error, "a framework of the registry is not valid");

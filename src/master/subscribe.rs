@@ -68,6 +68,7 @@ impl Master {
                     .to_owned(),
             );
         }
+        let constraints = constraints.map(|message| (message, self.config.constraint_patterns));
         let valid =
             check::check(info, suppressed_roles, constraints).map_err(|error| error.to_string())?;
         let Some(framework_id) = valid.id.clone() else {
@@ -250,12 +251,10 @@ impl Master {
         call: &v1::scheduler::call::UpdateFramework,
     ) -> Result<(), CallError> {
         let info = &call.framework_info;
-        let valid = check::check(
-            info,
-            &call.suppressed_roles,
-            call.offer_constraints.as_ref(),
-        )
-        .map_err(|error| CallError::invalid(error.to_string()))?;
+        let constraints = call.offer_constraints.as_ref();
+        let constraints = constraints.map(|message| (message, self.config.constraint_patterns));
+        let valid = check::check(info, &call.suppressed_roles, constraints)
+            .map_err(|error| CallError::invalid(error.to_string()))?;
         if valid.id.as_ref() != Some(framework_id) {
             return Err(CallError::invalid(format!(
                 "framework_info.id: must be {framework_id}"

@@ -74,7 +74,7 @@ impl Snapshot {
             offered_resources: self
                 .framework_offered(framework)
                 .to_proto(ReservationForm::Both),
-            offer_constraints: Some(Default::default()),
+            offer_constraints: Some(framework.constraints.to_proto()),
         }
     }
 }

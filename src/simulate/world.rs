@@ -299,6 +299,7 @@ impl<'a> World<'a> {
             connection,
             framework: Box::new(info),
             suppressed_roles: Vec::new(),
+            offer_constraints: None,
             principal: None,
         });
     }

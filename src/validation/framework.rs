@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::attributes::OfferConstraints;
+use crate::attributes::{OfferConstraints, PatternLimits};
 use crate::base::FrameworkId;
 use crate::proto::v1::{self, framework_info::capability::Type as Capability};
 use crate::resources::Quantities;
@@ -41,7 +41,7 @@ pub struct ValidFramework {
 pub fn check(
     info: &v1::FrameworkInfo,
     suppressed_roles: &[String],
-    constraints: Option<&v1::scheduler::OfferConstraints>,
+    constraints: Option<(&v1::scheduler::OfferConstraints, PatternLimits)>,
 ) -> Result<ValidFramework, Invalid> {
     let roles = check_roles(info)?;
     let id = match &info.id {
@@ -58,7 +58,7 @@ pub fn check(
         failover_timeout: failover_timeout(info)?,
         min_allocatable: min_allocatable(info, &roles)?,
         constraints: constraints
-            .map(|message| OfferConstraints::from_proto(message, &roles))
+            .map(|(message, limits)| OfferConstraints::from_proto(message, &roles, limits))
             .transpose()
             .map_err(|error| Invalid::new("offer_constraints", error))?
             .unwrap_or_default(),

@@ -8,7 +8,7 @@ use mesosd::allocator::{
     AgentSpec, Allocation, AllocationOrder, Allocator, AllocatorConfig, Capability, Filter,
     FrameworkSpec, Weight,
 };
-use mesosd::attributes::OfferConstraints;
+use mesosd::attributes::{OfferConstraints, PatternLimits};
 use mesosd::base::{AgentId, FrameworkId, Instant, format_duration, parse_duration};
 use mesosd::proto::v1;
 use mesosd::proto::v1::scheduler::offer_constraints::{RoleConstraints, role_constraints::Group};
@@ -77,7 +77,7 @@ fn wanted(text_form: &str, roles: &BTreeSet<Role>) -> Result<OfferConstraints, S
     let message = v1::scheduler::OfferConstraints {
         role_constraints: [(role.to_owned(), constraints)].into(),
     };
-    OfferConstraints::from_proto(&message, roles).map_err(text)
+    OfferConstraints::from_proto(&message, roles, PatternLimits::default()).map_err(text)
 }
 
 fn constraint(text_form: &str) -> Result<v1::scheduler::AttributeConstraint, String> {

@@ -118,8 +118,8 @@ pub(super) fn framework<'a>(parts: &mut Parts<'a>, snapshot: &'a Snapshot, of: &
     }
     w.close_list();
     labels(w, of.info.labels.as_ref());
-    w.key("\"offer_constraints\":");
-    w.raw("{}");
+    let constraints = of.constraints.to_proto();
+    message(w, "\"offer_constraints\":", Some(&constraints));
     w.close();
 }
 
