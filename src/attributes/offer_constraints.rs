@@ -431,7 +431,7 @@ mod tests {
         };
         let all = constraints("dev", groups).unwrap();
         let of_role = all.of(&Role::parse("dev").unwrap()).unwrap();
-        assert_eq!(of_role.failed(&place).is_empty(), of_role.admit(&place));
+        assert!(of_role.admit(&place) || !of_role.failed(&place).is_empty());
         of_role.admit(&place)
     }
 
