@@ -107,7 +107,8 @@ impl Master {
         }
     }
 
-    /// Sends a status to the scheduler, if it is subscribed, and remembers what it was sent.
+    /// Sends a status to the scheduler, if it is subscribed, and remembers how far its updates are: a
+    /// reconciliation must not be ahead of those that the agent still sends, subscribed or not.
     pub(super) fn forward_status(
         &mut self,
         step: &mut Step<'_>,
@@ -115,9 +116,6 @@ impl Master {
         task_id: &TaskId,
         status: v1::TaskStatus,
     ) {
-        let Some(connection) = self.connection_of(framework_id) else {
-            return;
-        };
         let forwarded = Forwarded {
             state: status.state(),
             uuid: status
@@ -125,7 +123,9 @@ impl Master {
                 .as_deref()
                 .and_then(crate::base::Uuid::from_slice),
         };
-        step.send_update(connection, status);
+        if let Some(connection) = self.connection_of(framework_id) {
+            step.send_update(connection, status);
+        }
         let framework = self.framework_mut(framework_id);
         if let Some(task) = framework.and_then(|framework| framework.tasks.get_mut(task_id)) {
             Arc::make_mut(task).forwarded = Some(forwarded);

@@ -21,7 +21,7 @@ use super::events::master_status;
 use super::kill::kill_message;
 use super::pending::{Pending, with_id};
 use super::register::LinkStage;
-use super::task::Task;
+use super::task::{Forwarded, Task};
 use super::timer::TimerKey;
 
 /// What followed from the tasks that an agent reported.
@@ -523,6 +523,10 @@ fn read_task(
     let statuses = std::mem::take(&mut message.statuses);
     let executor_id = message.executor_id.as_ref();
     let executor_id = executor_id.map(|id| ExecutorId::new(&*id.value));
+    // The newest state may be ahead of the updates, which go on where they were.
+    let forwarded = message.status_update_state;
+    let forwarded = forwarded.and_then(|state| TaskState::try_from(state).ok());
+    let forwarded = forwarded.map(|state| Forwarded { state, uuid: None });
     let mut task = Task {
         id: task_id,
         framework_id: framework_id.clone(),
@@ -531,7 +535,7 @@ fn read_task(
         resources,
         state,
         statuses: Vec::new(),
-        forwarded: None,
+        forwarded,
         description: Arc::new(message),
     };
     for status in statuses {

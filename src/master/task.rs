@@ -41,12 +41,13 @@ pub fn may_follow(from: TaskState, to: TaskState) -> bool {
     }
 }
 
-/// The update that the scheduler was last sent.
+/// The update that the scheduler was last sent, or was to be sent while it was away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forwarded {
     /// Its state.
     pub state: TaskState,
-    /// Its name; none for updates made by the master, which are not acknowledged.
+    /// Its name; none for updates made by the master, which are not acknowledged, and for those that
+    /// an earlier master has sent.
     pub uuid: Option<Uuid>,
 }
 

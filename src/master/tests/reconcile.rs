@@ -38,6 +38,33 @@ fn known_tasks_are_answered_with_what_was_last_forwarded() {
 }
 
 #[test]
+fn answers_are_never_ahead_of_updates_that_are_still_to_come() {
+    let mut old = Bench::new();
+    let (scheduler, mut agent) = old.running(framework("f"));
+    let info = v1::FrameworkInfo::clone(&old.snapshot().frameworks[&scheduler.id].info);
+    old.disconnect(&scheduler);
+    let states = (TaskState::TaskKilling, TaskState::TaskKilled);
+    // Nobody is there who could acknowledge it.
+    old.update_ahead(&agent, &scheduler, "t", states, 2);
+    let scheduler = old.subscribe(info.clone());
+    ask(&mut old, &scheduler, &[("t", None)]);
+    assert_eq!(old.states(&scheduler), [TaskState::TaskKilling]);
+
+    let mut report = old.report(&scheduler);
+    assert_eq!(report.state(), TaskState::TaskKilled);
+    assert_eq!(report.status_update_state(), TaskState::TaskKilling);
+    report.statuses.clear();
+    let mut bench = Bench::with(MasterConfig::new("n"), old.registry.clone());
+    bench.return_agent(&mut agent, vec![report], vec![info.clone()]);
+    let scheduler = bench.subscribe(info);
+    ask(&mut bench, &scheduler, &[("t", None)]);
+    assert_eq!(bench.states(&scheduler), [TaskState::TaskKilling]);
+    // What an earlier master has sent is not acknowledged to this one.
+    bench.update_ahead(&agent, &scheduler, "t", states, 2);
+    assert_eq!(bench.states(&scheduler), [TaskState::TaskKilling]);
+}
+
+#[test]
 fn a_task_that_was_just_accepted_is_staging() {
     let mut bench = Bench::new();
     let agent = bench.agent("a", "cpus:4;mem:1024");
