@@ -22,6 +22,7 @@ use super::metrics::Counters;
 use super::operation::Operation;
 use super::registration::Registration;
 use super::snapshot::Snapshot;
+use super::task::Task;
 use super::timer::TimerKey;
 use super::update_stream::UpdateStream;
 
@@ -50,6 +51,9 @@ pub struct Agent {
     pub(super) containers: BTreeMap<ContainerId, (FrameworkId, ExecutorId)>,
     /// Updates that schedulers have not acknowledged.
     pub(super) streams: BTreeMap<TaskKey, UpdateStream>,
+    /// Tasks whose executors ended in an earlier life, with their frameworks: the master must know of
+    /// them while their updates are under way.
+    pub(super) over: BTreeMap<TaskKey, (Arc<v1::FrameworkInfo>, Task)>,
     /// What goes on when a record is written.
     pub(super) pending: BTreeMap<CheckpointToken, Pending>,
     /// What must be written before anything else: how this life treats the earlier one's records.
@@ -127,6 +131,7 @@ impl Agent {
             connections: BTreeMap::new(),
             containers: BTreeMap::new(),
             streams: BTreeMap::new(),
+            over: BTreeMap::new(),
             pending: BTreeMap::new(),
             first_record: None,
             gc: GarbageCollector::new(&config),

@@ -216,33 +216,8 @@ impl Executor {
     /// One of its tasks as messages and views carry it.
     #[must_use]
     pub fn task_to_proto(&self, task: &Task) -> v1::Task {
-        let info = &task.info;
-        let (status_update_state, status_update_uuid) = match &task.forwarded {
-            Some((state, uuid)) => (Some(*state as i32), Some(uuid.clone())),
-            None => (None, None),
-        };
-        v1::Task {
-            name: info.name.clone(),
-            task_id: info.task_id.clone(),
-            framework_id: (&self.framework_id).into(),
-            executor_id: (!self.command_executor).then(|| (&self.id).into()),
-            agent_id: info.agent_id.clone(),
-            state: task.state as i32,
-            resources: info.resources.clone(),
-            statuses: task.statuses.clone(),
-            status_update_state,
-            status_update_uuid,
-            labels: info.labels.clone(),
-            discovery: info.discovery.clone(),
-            container: info.container.clone(),
-            user: info
-                .command
-                .as_ref()
-                .and_then(|command| command.user.clone()),
-            health_check: info.health_check.clone(),
-            kill_policy: info.kill_policy,
-            limits: info.limits.clone(),
-        }
+        let executor_id = (!self.command_executor).then(|| (&self.id).into());
+        task.to_proto(&self.framework_id, executor_id)
     }
 
     /// An executor may report before its containerizer has said which process it is.

@@ -91,6 +91,17 @@ impl Agent {
                 None => self.forget_sandbox(now, framework_id, executor_id, executor),
             }
         }
+        for (key, written) in &checkpointed.tasks {
+            let run = (key.0.clone(), written.executor_id.clone());
+            let framework = checkpointed.frameworks.get(&key.0);
+            if let Some(framework) = framework
+                && !checkpointed.executors.contains_key(&run)
+                && self.streams.contains_key(key)
+            {
+                let task = recovered_task(key, written, &self.streams);
+                self.over.insert(key.clone(), (Arc::clone(framework), task));
+            }
+        }
     }
 
     /// Updates that no scheduler has acknowledged; for tasks that go on also which it has.
@@ -278,20 +289,30 @@ fn recovered_tasks(
         if written.executor_id != *executor_id {
             continue;
         }
-        let resources = Resources::from_proto(&written.info.resources).unwrap_or_default();
-        // Whether it was handed over is not known; its executor will tell.
-        let mut task = Task::new(Arc::clone(&written.info), resources, None, Stage::Sent);
-        for status in &written.statuses {
-            task.record(status);
-        }
-        let oldest = streams.get(key).and_then(UpdateStream::to_send);
-        let oldest = oldest.map(|update| &update.status);
-        task.forwarded = oldest
-            .or_else(|| written.statuses.last())
-            .map(|status| (status.state(), status.uuid().to_vec()));
+        let task = recovered_task(key, written, streams);
         tasks.insert(key.1.clone(), Arc::new(task));
     }
     tasks
+}
+
+/// A task as it was when the agent last wrote of it.
+fn recovered_task(
+    key: &(FrameworkId, TaskId),
+    written: &CheckpointedTask,
+    streams: &BTreeMap<(FrameworkId, TaskId), UpdateStream>,
+) -> Task {
+    let resources = Resources::from_proto(&written.info.resources).unwrap_or_default();
+    // Whether it was handed over is not known; its executor will tell.
+    let mut task = Task::new(Arc::clone(&written.info), resources, None, Stage::Sent);
+    for status in &written.statuses {
+        task.record(status);
+    }
+    let oldest = streams.get(key).and_then(UpdateStream::to_send);
+    let oldest = oldest.map(|update| &update.status);
+    task.forwarded = oldest
+        .or_else(|| written.statuses.last())
+        .map(|status| (status.state(), status.uuid().to_vec()));
+    task
 }
 
 /// Nothing that the master was told has changed.

@@ -17,6 +17,7 @@ use super::config::AgentConfig;
 use super::core::{Agent, Pending};
 use super::effect::{Effect, Effects};
 use super::timer::TimerKey;
+use super::update_stream::UpdateStream;
 
 /// Longest bound of the random registration back-off.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
@@ -215,6 +216,24 @@ impl Agent {
                     message.tasks.push(executor.task_to_proto(task));
                 }
             }
+        }
+        for (key, (framework, task)) in &self.over {
+            let Some(update) = self.streams.get(key).and_then(UpdateStream::to_send) else {
+                continue;
+            };
+            if !message
+                .frameworks
+                .iter()
+                .any(|known| known.id == framework.id)
+            {
+                message.frameworks.push((**framework).clone());
+            }
+            let executor = task.info.executor.as_ref();
+            let executor_id = executor.map(|executor| executor.executor_id.clone());
+            let mut task = task.to_proto(&key.0, executor_id);
+            task.status_update_state = Some(update.status.state);
+            task.status_update_uuid = Some(update.uuid.0.to_vec());
+            message.tasks.push(task);
         }
         link::from_agent::Message::Reregister(message)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::TaskId;
+use crate::base::{FrameworkId, TaskId};
 use crate::proto::v1::{self, TaskState};
 use crate::resources::Resources;
 
@@ -73,6 +73,42 @@ impl Task {
             statuses: Vec::new(),
             forwarded: None,
             kill: None,
+        }
+    }
+
+    /// As messages and views carry it; without executor if that is the built-in one.
+    #[must_use]
+    pub fn to_proto(
+        &self,
+        framework_id: &FrameworkId,
+        executor_id: Option<v1::ExecutorId>,
+    ) -> v1::Task {
+        let info = &self.info;
+        let (status_update_state, status_update_uuid) = match &self.forwarded {
+            Some((state, uuid)) => (Some(*state as i32), Some(uuid.clone())),
+            None => (None, None),
+        };
+        v1::Task {
+            name: info.name.clone(),
+            task_id: info.task_id.clone(),
+            framework_id: framework_id.into(),
+            executor_id,
+            agent_id: info.agent_id.clone(),
+            state: self.state as i32,
+            resources: info.resources.clone(),
+            statuses: self.statuses.clone(),
+            status_update_state,
+            status_update_uuid,
+            labels: info.labels.clone(),
+            discovery: info.discovery.clone(),
+            container: info.container.clone(),
+            user: info
+                .command
+                .as_ref()
+                .and_then(|command| command.user.clone()),
+            health_check: info.health_check.clone(),
+            kill_policy: info.kill_policy,
+            limits: info.limits.clone(),
         }
     }
 

@@ -25,6 +25,42 @@ fn the_id_and_open_updates_survive() {
     assert_eq!(update.status.state(), TaskState::TaskFinished);
 }
 
+#[test]
+fn the_master_hears_of_ended_tasks_until_their_updates_have_arrived() {
+    let mut rig = Rig::registered();
+    let container = rig.running(durable(), "t");
+    rig.update("t", status("t", TaskState::TaskRunning, 1));
+    rig.update("t", status("t", TaskState::TaskFinished, 2));
+    rig.ended(&container, Ended::default());
+    let mut next = next_life(&rig);
+    let effects = next.take();
+    let [link::from_agent::Message::Reregister(message)] = sent(&effects)[..] else {
+        panic!("re-registers: {effects:?}");
+    };
+    // A master that does not know of it would tell the scheduler that it is gone.
+    assert_eq!(message.tasks.len(), 1);
+    assert_eq!(message.tasks[0].state(), TaskState::TaskFinished);
+    assert_eq!(
+        message.tasks[0].status_update_state(),
+        TaskState::TaskRunning
+    );
+    assert_eq!(message.frameworks.len(), 1);
+    next.master(registered(1));
+    for state in [TaskState::TaskRunning, TaskState::TaskFinished] {
+        let update = update_sent(&next.take());
+        assert_eq!(update.status.state(), state);
+        next.acknowledge(&update);
+    }
+    // Another master: there is nothing left to know.
+    next.step(Event::MasterDisconnected { connection: MASTER });
+    next.step(Event::MasterConnected { connection: MASTER });
+    let effects = next.take();
+    let [link::from_agent::Message::Reregister(message)] = sent(&effects)[..] else {
+        panic!("re-registers: {effects:?}");
+    };
+    assert!(message.tasks.is_empty());
+}
+
 /// A life after `rig`'s, its containers taken back, its master answering.
 fn next_life(rig: &Rig) -> Rig {
     let mut next = Rig::with(config(), rig.disk.clone());

@@ -428,7 +428,8 @@ async fn a_new_leader_does_not_wait_for_what_the_old_one_has_cost() {
     let (_link, first) = master.admit().await;
     assert!(matches!(first, from_agent::Message::Register(_)));
     let took = begin.elapsed();
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    // With the pauses that have grown meanwhile it would be 4.8 s at least.
+    assert!(took < Duration::from_secs(4), "{took:?}");
     agent.ended.abort();
     let _ = (&mut agent.ended).await;
 }
