@@ -121,11 +121,19 @@ pub(crate) struct Cluster {
     pub(crate) url: String,
     pub(crate) dir: tempfile::TempDir,
     started: usize,
+    /// More flags for masters.
+    flags: Vec<String>,
 }
 
 impl Cluster {
     pub(crate) fn start(url: &str, masters: usize, agents: usize) -> Self {
+        Self::with_flags(url, masters, agents, &[])
+    }
+
+    /// As [`Cluster::start`], with more flags for the masters.
+    pub(crate) fn with_flags(url: &str, masters: usize, agents: usize, flags: &[&str]) -> Self {
         let mut cluster = Self {
+            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
             masters: Vec::new(),
             agents: Vec::new(),
             url: url.to_owned(),
@@ -156,12 +164,13 @@ impl Cluster {
     }
 
     pub(crate) fn add_master(&mut self) {
-        let flags = [
+        let mut flags = vec![
             "--role=master".to_owned(),
             format!("--zk={}", self.url),
             "--quorum=2".to_owned(),
             "--zk_session_timeout=3secs".to_owned(),
         ];
+        flags.extend(self.flags.iter().cloned());
         let name = format!("master-{}", self.started);
         self.started += 1;
         self.masters
