@@ -126,6 +126,7 @@ impl Cluster {
             cluster.pass();
             cluster.decline_all(Filter {
                 refuse_for: end.since(cluster.now),
+                offer: 0,
             });
         }
         cluster

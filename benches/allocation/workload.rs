@@ -16,6 +16,7 @@ use mesosd::roles::Role;
 /// Mesos' benchmark declines for `INT_MAX` seconds.
 pub(crate) const FOR_GOOD: Filter = Filter {
     refuse_for: Duration::from_secs(i32::MAX as u64),
+    offer: 0,
 };
 
 /// Resources in Mesos' text form.

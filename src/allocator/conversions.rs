@@ -256,6 +256,7 @@ mod tests {
         };
         let filter = Filter {
             refuse_for: Duration::from_secs(100),
+            offer: 0,
         };
         bench.recover(&back, Some(filter));
         let second = bench.pass().pop().unwrap();

@@ -37,6 +37,8 @@ pub enum Rejection {
     Filtered {
         /// The end of the last filter.
         until: Instant,
+        /// The number of the offer whose return has set it.
+        offer: u64,
     },
     /// The framework returned at least this much of such an agent unused: whoever uses what it is
     /// offered comes first. Only explanations give this reason; a pass offers what nobody else
@@ -82,7 +84,10 @@ impl Rejection {
     pub const KINDS: usize = 12;
 
     /// A filter whose end does not matter: for counting.
-    pub(super) const FILTERED: Self = Self::Filtered { until: Instant(0) };
+    pub(super) const FILTERED: Self = Self::Filtered {
+        until: Instant(0),
+        offer: 0,
+    };
 
     /// The name of the kind.
     #[must_use]
@@ -144,7 +149,7 @@ impl fmt::Display for Rejection {
             Self::NothingAvailable => f.write_str("nothing is left on the agent"),
             Self::ReservedElsewhere => f.write_str("what is left is reserved to other roles"),
             Self::BelowMinimum => f.write_str("what is left is too little for an offer"),
-            Self::Filtered { until } => {
+            Self::Filtered { until, .. } => {
                 let uptime = format_duration(until.since(Instant(0)));
                 write!(f, "refused; filter until {uptime} of the master's clock")
             }
@@ -328,6 +333,6 @@ fn was_not_refused(question: &Question<'_>) -> Option<Rejection> {
         return None;
     }
     let until = filters.blocked_until(blocking, question.number);
-    let until = until.expect("a blocked client has a filter");
-    Some(Rejection::Filtered { until })
+    let (until, offer) = until.expect("a blocked client has a filter");
+    Some(Rejection::Filtered { until, offer })
 }

@@ -22,6 +22,8 @@ pub struct Filter {
     /// How long, counted from now. Raised to the allocation interval, so that who refuses for no
     /// time at all is offered the same again once per interval and not in a loop; at most a year.
     pub refuse_for: Duration,
+    /// The number of the offer that it gives back, for explanations.
+    pub offer: u64,
 }
 
 impl Allocator {
@@ -141,7 +143,7 @@ impl Allocator {
         let until = now.after(filter.refuse_for.max(least).min(FILTER_MAX));
         let filters = &mut self.agents[agent].filters;
         let before = filters.earliest();
-        let added = usize::from(filters.add(number, refused, until));
+        let added = usize::from(filters.add(number, refused, (until, filter.offer)));
         let earliest = filters.earliest();
         self.filters += added;
         let client = &mut self.clients[number];

@@ -3,7 +3,8 @@
 //! A filter blocks an offer that is contained in what was refused; a larger or different bundle
 //! passes. Nearly all clients refuse the same bundle of an agent, so an agent keeps each bundle
 //! once with a bit per client: whether a bundle blocks is found out once per visit, and whether it
-//! blocks a client is one bit. A filter costs 16 bytes here; [`Expiries`] knows agents only.
+//! blocks a client is one bit. A filter costs 24 bytes here, with the number of the offer that was
+//! given back, for explanations; [`Expiries`] knows agents only.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -35,6 +36,8 @@ impl Refused {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     until: Instant,
+    /// The number of the offer that was given back.
+    offer: u64,
     client: u32,
     bundle: u32,
 }
@@ -55,8 +58,14 @@ impl AgentFilters {
         self.entries.len()
     }
 
-    /// Adds a filter. Refusing the same again prolongs it; false when that is all that happened.
-    pub(super) fn add(&mut self, client: u32, refused: &Bundle, until: Instant) -> bool {
+    /// Adds a filter, set by giving back the offer with this number. Refusing the same again
+    /// prolongs it; false when that is all that happened.
+    pub(super) fn add(
+        &mut self,
+        client: u32,
+        refused: &Bundle,
+        (until, offer): (Instant, u64),
+    ) -> bool {
         let known = self.bundles.iter().position(|b| b.resources == *refused);
         let at = known.unwrap_or_else(|| {
             self.bundles.push(Refused {
@@ -73,12 +82,15 @@ impl AgentFilters {
             let own = self.range_of(client);
             let entry = self.entries[own].iter_mut().find(|e| e.bundle == bundle);
             let entry = entry.expect("each bit stands for a filter");
-            entry.until = entry.until.max(until);
+            if until >= entry.until {
+                (entry.until, entry.offer) = (until, offer);
+            }
             return false;
         }
         self.bundles[at].count += 1;
         let entry = Entry {
             until,
+            offer,
             client,
             bundle,
         };
@@ -123,12 +135,13 @@ impl AgentFilters {
         })
     }
 
-    /// When the last filter of a client ends among these bundles.
-    pub(super) fn blocked_until(&self, blocking: &[u32], client: u32) -> Option<Instant> {
+    /// When the last filter of a client ends among these bundles, and the number of the offer that
+    /// set it.
+    pub(super) fn blocked_until(&self, blocking: &[u32], client: u32) -> Option<(Instant, u64)> {
         self.entries[self.range_of(client)]
             .iter()
             .filter(|entry| blocking.contains(&entry.bundle))
-            .map(|entry| entry.until)
+            .map(|entry| (entry.until, entry.offer))
             .max()
     }
 
@@ -275,13 +288,17 @@ mod tests {
 
     #[test]
     fn a_filter_is_small() {
-        assert!(size_of::<Entry>() <= 16);
+        assert!(size_of::<Entry>() <= 24);
     }
 
     #[test]
     fn blocks_what_is_contained_in_the_refused() {
         let mut filters = AgentFilters::default();
-        filters.add(3, &bag("cpus:2;mem:100;ports:[1-5]").into(), Instant(10));
+        filters.add(
+            3,
+            &bag("cpus:2;mem:100;ports:[1-5]").into(),
+            (Instant(10), 1),
+        );
         let blocking = |offered: &str| filters.blocking(&bag(offered).into());
         let blocked = |offered: &str| filters.is_blocked(&blocking(offered), 3);
         assert!(blocked("cpus:2;mem:100;ports:[1-5]"));
@@ -299,11 +316,11 @@ mod tests {
         ) {
             let mut filters = AgentFilters::default();
             let mut list: Vec<(u32, Resources, Instant)> = Vec::new();
-            for (client, cpus, time, step) in steps {
+            for (offer, (client, cpus, time, step)) in (0_u64..).zip(steps) {
                 match step {
                     0 | 1 => {
                         let refused = bag(&format!("cpus:{cpus}"));
-                        filters.add(client, &refused.clone().into(), Instant(time));
+                        filters.add(client, &refused.clone().into(), (Instant(time), offer));
                         list.push((client, refused, Instant(time)));
                     }
                     2 => {
@@ -325,7 +342,8 @@ mod tests {
                             .filter(|(c, refused, _)| *c == client && refused.contains(&offered))
                             .map(|(_, _, until)| *until)
                             .max();
-                        prop_assert_eq!(filters.blocked_until(&blocking, client), until);
+                        let found = filters.blocked_until(&blocking, client);
+                        prop_assert_eq!(found.map(|(until, _)| until), until);
                         prop_assert_eq!(filters.is_blocked(&blocking, client), until.is_some());
                         let bit = filters.blocked_word(&blocking, 0) >> client & 1;
                         prop_assert_eq!(bit == 1, until.is_some());

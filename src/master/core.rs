@@ -94,9 +94,22 @@ pub(super) struct Minted {
 impl Minted {
     /// The next name of an offer or an inverse offer.
     pub(super) fn offer(&mut self, uuid: &str) -> OfferId {
-        let id = OfferId::new(format!("{uuid}-O{}", self.offers));
+        let id = Self::offer_id(uuid, self.offers);
         self.offers += 1;
         id
+    }
+
+    /// The name of the offer with this number.
+    pub(super) fn offer_id(uuid: &str, number: u64) -> OfferId {
+        OfferId::new(format!("{uuid}-O{number}"))
+    }
+
+    /// The number of an offer that was named here.
+    pub(super) fn offer_number(id: &OfferId) -> u64 {
+        let number = id.as_str().rsplit_once("-O");
+        number
+            .and_then(|(_, number)| number.parse().ok())
+            .unwrap_or(0)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::proto::v1::master::explanation as part;
 use crate::roles::Role;
 
 use super::call::{CallError, Question};
-use super::core::Master;
+use super::core::{Master, Minted};
 use super::reasons::Reason;
 
 /// Most frameworks that are named for one agent.
@@ -113,8 +113,12 @@ impl Master {
     /// Until when a reason lasts by itself, and which offer's return has set a filter.
     fn add_times(&self, rejection: &Rejection, role: &Role, agent: &mut part::Agent, now: Instant) {
         let (until, what) = match rejection {
-            Rejection::Filtered { until, .. } => (until, "filter expires"),
-            Rejection::Returned { until } => (until, "it is asked again"),
+            Rejection::Filtered { until, offer } => {
+                let returned = Minted::offer_id(&self.config.uuid, *offer);
+                agent.returned_offer_id = Some((&returned).into());
+                (until, format!("filter of offer {returned} expires"))
+            }
+            Rejection::Returned { until } => (until, "it is asked again".to_owned()),
             _ => return,
         };
         let left = until.since(now).as_secs_f64();

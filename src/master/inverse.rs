@@ -6,14 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use imbl::OrdMap;
 
-use crate::allocator::Filter;
 use crate::base::{AgentId, FrameworkId, Instant, OfferId, Timestamp};
 use crate::proto::v1;
 use crate::proto::v1::allocator::inverse_offer_status::Status;
 use crate::registry::MachineId;
+use crate::validation::offer::refusal;
 
 use super::core::{Master, Step};
-use super::offers::filter;
 use super::timer::TimerKey;
 
 /// One framework on one agent.
@@ -195,7 +194,7 @@ impl Master {
         offer_ids: &[v1::OfferId],
         filters: Option<&v1::Filters>,
     ) {
-        let Filter { refuse_for, .. } = filter(filters);
+        let refuse_for = refusal(filters).unwrap_or_default();
         for offer_id in offer_ids {
             let offer_id = OfferId::new(&*offer_id.value);
             let key = self.inverse.names.get(&offer_id);

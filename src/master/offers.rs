@@ -8,7 +8,7 @@ use crate::base::{FrameworkId, Instant, OfferId};
 use crate::proto::v1;
 use crate::validation::offer::refusal;
 
-use super::core::{Master, Step};
+use super::core::{Master, Minted, Step};
 use super::effect::Effect;
 use super::offer::Offer;
 use super::timer::TimerKey;
@@ -193,9 +193,9 @@ impl Master {
         framework_id: &FrameworkId,
         call: &v1::scheduler::call::Decline,
     ) {
-        let filter = filter(call.filters.as_ref());
         for offer_id in &call.offer_ids {
             let offer_id = OfferId::new(offer_id.value.as_str());
+            let filter = filter(call.filters.as_ref(), &offer_id);
             let own = self
                 .offers
                 .get(&offer_id)
@@ -224,9 +224,10 @@ impl Master {
     }
 }
 
-/// How long what is given back is not wanted.
-pub(super) fn filter(filters: Option<&v1::Filters>) -> Filter {
+/// How long what is given back of an offer is not wanted.
+pub(super) fn filter(filters: Option<&v1::Filters>, offer_id: &OfferId) -> Filter {
     Filter {
         refuse_for: refusal(filters).unwrap_or_default(),
+        offer: Minted::offer_number(offer_id),
     }
 }

@@ -1,14 +1,13 @@
 //! Operations that operators ask for: offers that hold what is needed are taken back first.
 
-use crate::allocator::Filter;
 use crate::base::{AgentId, OfferId};
 use crate::proto::v1;
 use crate::resources::Conversion;
 use crate::validation::Reason;
-use crate::validation::offer::refusal;
 
 use super::call::{CallError, CallErrorKind};
 use super::core::{Master, Step};
+use super::offers::filter;
 
 impl Master {
     /// RESERVE_RESOURCES and the like. Accepted when the master has applied it; the agent follows.
@@ -95,9 +94,7 @@ impl Master {
     /// Takes an offer back and keeps its resources from its framework for the usual time, so that
     /// they are not offered again at once.
     fn rescind_refused(&mut self, step: &mut Step<'_>, offer_id: &OfferId) {
-        let filter = Filter {
-            refuse_for: refusal(None).unwrap_or_default(),
-        };
+        let filter = filter(None, offer_id);
         let Some(offer) = self.discard_offer(step, offer_id, Some(filter)) else {
             return;
         };

@@ -19,7 +19,7 @@ use crate::base::{FrameworkId, Instant, OfferId};
 use crate::proto::v1::master as wire;
 
 use super::call::Question;
-use super::core::{Master, Step};
+use super::core::{Master, Minted, Step};
 use super::effect::{Effect, OperatorEvent};
 use super::timer::TimerKey;
 
@@ -102,6 +102,7 @@ impl Master {
             // Others first: it comes back to the holder not before they have seen it.
             let filter = Filter {
                 refuse_for: Duration::ZERO,
+                offer: Minted::offer_number(&offer_id),
             };
             self.take_back(step, &offer_id, filter);
             taken += 1;

@@ -398,7 +398,10 @@ impl Script {
             Some(duration) => parse_duration(duration).map_err(text)?,
             None => Duration::from_secs(5),
         };
-        let filter = (name != "rescind").then_some(Filter { refuse_for });
+        let filter = (name != "rescind").then_some(Filter {
+            refuse_for,
+            offer: 0,
+        });
         let allocator = &mut self.allocator;
         match name {
             "decline" => allocator.decline(&framework, &agent, &rest, filter, self.now),

@@ -78,6 +78,7 @@ fn a_lone_framework_gets_everything_and_nothing_comes_back_at_once() {
 
     let filter = Some(Filter {
         refuse_for: Duration::ZERO,
+        offer: 0,
     });
     allocator.recover(&framework(1), &agent(1), &all[0].resources, filter, at(20));
     assert_eq!(pass(&mut allocator, at(30)), []);
@@ -104,6 +105,7 @@ fn revive_ends_filters() {
     let all = pass(&mut allocator, at(0));
     let filter = Some(Filter {
         refuse_for: Duration::from_secs(3600),
+        offer: 0,
     });
     allocator.recover(&framework(1), &agent(1), &all[0].resources, filter, at(0));
     assert_eq!(pass(&mut allocator, at(2000)), []);

@@ -236,7 +236,10 @@ impl Pair {
         let part: Resources = held.iter().take(if all { 9 } else { 1 }).cloned().collect();
         let refuse_for = filter.map(Duration::from_millis);
         let until = refuse_for.map(|long| self.now.after(long.max(Duration::from_secs(1))));
-        let filter = refuse_for.map(|refuse_for| Filter { refuse_for });
+        let filter = refuse_for.map(|refuse_for| Filter {
+            refuse_for,
+            offer: 0,
+        });
         let given = part.allocate(&client.1);
         // Strict order does not care whether an offer was used.
         if self.fast.config.order == AllocationOrder::Strict && all {
@@ -445,6 +448,7 @@ fn refusing_for_no_time_cannot_spin() {
     }
     let filter = Some(Filter {
         refuse_for: Duration::ZERO,
+        offer: 0,
     });
     let mut offers = 0;
     for millis in 0..10_000 {

@@ -97,7 +97,10 @@ impl Master {
         }
         let agent_id = draft.agent_id.clone();
         let (as_offered, made) = draft.rest();
-        let (refused, now) = (Some(filter(call.filters.as_ref())), step.now.mono);
+        let first = call.offer_ids.first().map(|id| id.value.as_str());
+        let first = OfferId::new(first.unwrap_or_default());
+        let refused = Some(filter(call.filters.as_ref(), &first));
+        let now = step.now.mono;
         if unused {
             self.allocator
                 .decline(framework_id, &agent_id, &as_offered, refused, now);

@@ -124,7 +124,14 @@ fn a_filter_is_told_with_its_end_and_a_suppression_with_its_remedy() {
     let role = &explained.roles[0];
     assert_eq!(role.groups[0].reason, "filtered");
     let remedy = role.groups[0].would_be_offered_if();
-    assert_eq!(remedy, "filter expires in 3.2 s, or REVIVE of role dev");
+    let offer = &offers[0].id;
+    let expected = format!(
+        "filter of offer {} expires in 3.2 s, or REVIVE of role dev",
+        offer.value
+    );
+    assert_eq!(remedy, expected);
+    let returned = &role.groups[0].agents[0].returned_offer_id;
+    assert_eq!(returned.as_ref(), Some(offer));
     let demand = role.demand.as_ref().unwrap();
     assert_eq!((demand.order.as_str(), demand.due_on), ("demand", 1));
     bench.advance(Duration::from_millis(3300));

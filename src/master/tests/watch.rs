@@ -1,5 +1,10 @@
 //! Who starves, who hoards, and why: the explanations that the master gives.
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use tracing_subscriber::fmt::MakeWriter;
+
 use super::*;
 use crate::master::Question;
 use crate::proto::v1::master::Explanation;
@@ -16,6 +21,47 @@ fn patient() -> MasterConfig {
     let mut config = MasterConfig::new("m");
     config.agent_ping_timeout = Duration::from_secs(3600);
     config
+}
+
+/// What is written to the log meanwhile.
+fn logged(act: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Log {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_ansi(false)
+        .finish();
+    tracing::subscriber::with_default(subscriber, act);
+    let bytes = log.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// The only line of a log that says this.
+fn line<'a>(log: &'a str, what: &str) -> &'a str {
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(what)).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    lines[0]
 }
 
 impl Bench {
@@ -193,7 +239,24 @@ fn hoarded_offers_go_to_who_waits() {
     bench.advance(Duration::from_secs(1200));
     assert_eq!(bench.snapshot().metrics.offers_hoarded, 0);
     let waiting = bench.subscribe(named("waiting", "b"));
-    bench.advance(Duration::from_secs(61));
+    let held: Vec<_> = bench.snapshot().offers.keys().cloned().collect();
+    let snapshot = bench.snapshot();
+    let record = &snapshot.frameworks[&hoarder.id];
+    assert!(snapshot.longest_held(record) >= Some(Duration::from_secs(1200)));
+    let log = logged(|| bench.advance(Duration::from_secs(61)));
+    let line = line(&log, "hoarded");
+    let (holder, waits) = (&hoarder.id, &waiting.id);
+    for part in [
+        format!("offer_id={}", held[0]),
+        format!("framework_id={holder}"),
+        "resources=cpus(allocated: a):4;mem(allocated: a):1024".to_owned(),
+        format!("waiting={waits}"),
+    ] {
+        assert!(line.contains(&part), "{part} in {line}");
+    }
+    let (_, seconds) = line.split_once("held_seconds=").unwrap();
+    let seconds = seconds.split_whitespace().next().unwrap();
+    assert!(seconds.parse::<u64>().unwrap() >= 1200, "{line}");
     let events = bench.events(hoarder.connection);
     assert!(events.iter().any(|event| event.rescind.is_some()));
     let offers = bench.offers(&waiting);
@@ -229,7 +292,12 @@ fn starvation_is_warned_about_with_the_culprit() {
     bench.call(&idle, suppress).unwrap();
     bench.advance(Duration::from_secs(290));
     assert_eq!(bench.warnings().len(), 0);
-    bench.advance(Duration::from_secs(60));
+    let log = logged(|| bench.advance(Duration::from_secs(60)));
+    let line = line(&log, "has had none for long");
+    let (who, culprit) = (&starving.id, &hoarder.id);
+    assert!(line.contains(&format!("framework_id={who}")), "{line}");
+    assert!(line.contains(&format!("culprit=\"{culprit}\"")), "{line}");
+    assert!(line.contains("culprit_name=\"hoarder\""), "{line}");
     let warnings = bench.warnings();
     assert_eq!(warnings.len(), 1);
     let id: v1::FrameworkId = (&starving.id).into();
