@@ -22,6 +22,8 @@
 //!   same moment: how long each step takes until everything is offered again.
 //! - `alloc/revive/AxF`: every framework has refused every agent for good, and one revives: the call
 //!   and the pass after it.
+//! - `alloc/explain/AxF`: passes of two equal clusters, one of which was asked why before each, and
+//!   the answers.
 //! - `alloc/one/AxF` is one task that ends in a cluster where everything else is refused: the cost
 //!   of a change must not grow with the cluster.
 //!
@@ -30,6 +32,7 @@
 //! `MESOSD_BENCH_GRID=full` the large sizes run too.
 
 mod changes;
+mod explain;
 mod offers;
 mod quota;
 mod workload;
@@ -303,6 +306,7 @@ fn main() {
     }
     expire(&mut criterion, 1000, 100);
     revive(&mut criterion, 1000, 100);
+    explain::explain(&mut criterion, 1000, 100);
     for agents in [1000, 10_000].into_iter().chain(full.then_some(50_000)) {
         one_change(&mut criterion, agents, 100);
     }

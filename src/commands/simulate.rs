@@ -1,5 +1,6 @@
 //! `mesosd simulate`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,9 @@ use super::client::Format;
 use super::say::say;
 use crate::runtime::ExitCode;
 use crate::simulate::{self, Figures, Scenario, ScenarioError};
+
+/// After the scenario's name in the names of the what-if's files.
+const WHAT_IF: &str = ".what-if";
 
 /// Largest scenario file that is read.
 const BYTES_MAX: u64 = 16 << 20;
@@ -52,12 +56,21 @@ pub(super) fn main(arguments: &SimulateArgs, format: Format) -> ExitCode {
         Ok((base, other)) => match format {
             Format::Json => {
                 let mut answer = json_of(&base);
+                answer["plots"] = json!(plots(arguments, ""));
                 if let Some(other) = &other {
                     answer["what_if"] = json_of(other);
+                    answer["what_if"]["plots"] = json!(plots(arguments, WHAT_IF));
                 }
                 format!("{answer:#}\n")
             }
-            Format::Text => table(&base, other.as_ref()),
+            Format::Text => {
+                let mut plots = plots(arguments, "").join(", ");
+                if other.is_some() {
+                    plots = format!("{plots}, {}", self::plots(arguments, WHAT_IF).join(", "));
+                }
+                let table = table(&base, other.as_ref());
+                format!("{table}shares over time in {plots}\n")
+            }
         },
         Err(error) => {
             say(&error);
@@ -99,7 +112,7 @@ fn play(arguments: &SimulateArgs) -> Result<(Figures, Option<Figures>), Simulate
         simulate::change(&mut scenario, change).map_err(wrong)?;
     }
     let other = run(&scenario).map_err(wrong)?;
-    write(arguments, ".what-if", &other)?;
+    write(arguments, WHAT_IF, &other)?;
     Ok((base, Some(other)))
 }
 
@@ -110,19 +123,27 @@ fn read(path: &Path) -> std::io::Result<String> {
     fs::read_to_string(path)
 }
 
-fn write(arguments: &SimulateArgs, suffix: &str, figures: &Figures) -> Result<(), SimulateError> {
+/// The scenario's name with what tells the what-if apart.
+fn title(arguments: &SimulateArgs, suffix: &str) -> String {
     let stem = arguments.scenario.file_stem().unwrap_or_default();
-    let stem = stem.to_string_lossy();
-    for (ending, text) in [
-        ("csv", simulate::csv(figures)),
-        ("svg", simulate::svg(figures, &format!("{stem}{suffix}"))),
-    ] {
-        let path = arguments.out.join(format!("{stem}{suffix}.{ending}"));
+    format!("{}{suffix}", stem.to_string_lossy())
+}
+
+/// The files with the shares over time.
+fn plots(arguments: &SimulateArgs, suffix: &str) -> [String; 2] {
+    let title = title(arguments, suffix);
+    let path = |ending| arguments.out.join(format!("{title}.{ending}"));
+    ["csv", "svg"].map(|ending| path(ending).display().to_string())
+}
+
+fn write(arguments: &SimulateArgs, suffix: &str, figures: &Figures) -> Result<(), SimulateError> {
+    let texts = [
+        simulate::csv(figures),
+        simulate::svg(figures, &title(arguments, suffix)),
+    ];
+    for (path, text) in plots(arguments, suffix).into_iter().zip(texts) {
         let written = fs::create_dir_all(&arguments.out).and_then(|()| fs::write(&path, text));
-        written.map_err(|source| SimulateError::Write {
-            path: path.display().to_string(),
-            source,
-        })?;
+        written.map_err(|source| SimulateError::Write { path, source })?;
     }
     Ok(())
 }
@@ -142,6 +163,7 @@ fn json_of(figures: &Figures) -> Value {
         "utilisation": {"cpus": figures.cpus, "mem": figures.mem},
         "jain_index": figures.jain,
         "jain_by_role": figures.jain_by_role,
+        "mean_shares": mean_shares(figures).into_iter().collect::<BTreeMap<_, _>>(),
         "wait_ms": {"p50": waits.p50, "p90": waits.p90, "p99": waits.p99, "max": waits.max},
     })
 }
@@ -211,10 +233,20 @@ fn rows(figures: &Figures) -> Vec<(String, String)> {
     for (role, jain) in unfair {
         rows.push((format!("fairness in {role}"), format!("{jain:.3}")));
     }
-    if let Some(last) = figures.samples.last() {
-        for (group, share) in figures.groups.iter().zip(&last.shares) {
-            rows.push((format!("share of {group} at last"), percent(*share)));
-        }
+    for (group, share) in mean_shares(figures) {
+        rows.push((format!("mean share of {group}"), percent(share)));
     }
     rows
+}
+
+/// The dominant share of each group's tasks, mean over time.
+fn mean_shares(figures: &Figures) -> Vec<(&str, f64)> {
+    let mean = |at: usize| {
+        let sum: f64 = figures.samples.iter().map(|sample| sample.shares[at]).sum();
+        sum / figures.samples.len().max(1) as f64
+    };
+    let groups = figures.groups.iter().enumerate();
+    groups
+        .map(|(at, group)| (group.as_str(), mean(at)))
+        .collect()
 }

@@ -47,6 +47,20 @@ fn all_tasks_of_the_multi_framework_sample_are_launched() {
     }
     let csv = std::fs::read_to_string(out.path().join("multi-framework.csv")).unwrap();
     assert!(csv.starts_with("seconds,cpus,mem,\"marathon\",\"jenkins\",\"spark\"\n"));
+    let plots: Vec<&str> = answer["plots"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|path| path.as_str().unwrap())
+        .collect();
+    assert!(
+        plots.iter().all(|path| Path::new(path).exists()),
+        "{plots:?}"
+    );
+    assert!(
+        answer["mean_shares"]["spark"].as_f64().unwrap() > 0.0,
+        "{answer}"
+    );
     let svg = std::fs::read_to_string(out.path().join("multi-framework.svg")).unwrap();
     assert!(svg.starts_with("<svg"), "{svg}");
 }

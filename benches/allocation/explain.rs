@@ -1,0 +1,79 @@
+//! What passes pay for explanations: two equal clusters go through the same rounds, one of them is
+//! asked why before each pass, the other never.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant as Clock};
+
+use criterion::Criterion;
+
+use super::Cluster;
+use super::workload::{FOR_GOOD, Samples, framework_id};
+
+impl Cluster {
+    /// Everything comes back refused, and every agent is dirty.
+    fn next_round(&mut self, agents: usize) {
+        self.decline_all(FOR_GOOD);
+        self.touch(agents);
+        self.round += 1;
+    }
+}
+
+/// The smallest and the middle time.
+fn least_and_middle(samples: &Samples) -> (Duration, Duration) {
+    let mut sorted = samples.0.clone();
+    sorted.sort_unstable();
+    let middle = sorted.len() / 2;
+    let at = |at: usize| sorted.get(at).copied().unwrap_or_default();
+    (at(0), at(middle))
+}
+
+/// `alloc/explain/AxF`.
+pub(super) fn explain(criterion: &mut Criterion, agents: usize, frameworks: usize) {
+    let id = format!("alloc/explain/{agents}x{frameworks}");
+    let (mut asked, mut unasked, mut answers) =
+        (Samples::default(), Samples::default(), Samples::default());
+    let mut clusters = None;
+    criterion.bench_function(&id, |bencher| {
+        bencher.iter_custom(|rounds| {
+            let mut sum = Duration::ZERO;
+            for _ in 0..rounds {
+                let new = || Cluster::new(agents, frameworks);
+                let (one, other) = clusters.get_or_insert_with(|| (new(), new()));
+                one.next_round(agents);
+                other.next_round(agents);
+                let who = framework_id(one.round % frameworks);
+                let begin = Clock::now();
+                black_box(one.allocator.explain(&who, one.now));
+                answers.0.push(begin.elapsed());
+                // By turns, so that neither finds warmer caches.
+                if one.round % 2 == 0 {
+                    asked.0.push(one.pass());
+                    unasked.0.push(other.pass());
+                } else {
+                    unasked.0.push(other.pass());
+                    asked.0.push(one.pass());
+                }
+                sum += unasked.0.last().copied().unwrap_or_default();
+                if one.round + 1 == frameworks {
+                    clusters = None;
+                }
+            }
+            sum
+        });
+    });
+    let ((least, middle), (least_unasked, middle_unasked)) =
+        (least_and_middle(&asked), least_and_middle(&unasked));
+    let more = |asked: Duration, unasked: Duration| {
+        (asked.as_secs_f64() / unasked.as_secs_f64().max(f64::MIN_POSITIVE) - 1.0) * 100.0
+    };
+    if !asked.0.is_empty() {
+        println!(
+            "{id} passes of the cluster that was asked take {:+.2} % at least, {:+.2} % at p50",
+            more(least, least_unasked),
+            more(middle, middle_unasked),
+        );
+    }
+    unasked.report(&id, "pass of a cluster that is never asked");
+    asked.report(&id, "pass of a cluster that was asked before");
+    answers.report(&id, "the answer, for one framework and all agents");
+}
