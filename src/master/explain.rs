@@ -90,6 +90,7 @@ impl Master {
             Some(Rejection::NothingAvailable) => {
                 let (reason, rivals) = self.held_by((framework_id, role), agent_id, now);
                 agent.rivals = rivals;
+                self.add_hoarding(&mut agent);
                 reason
             }
             Some(rejection) => {
@@ -108,6 +109,22 @@ impl Master {
             agent.would_be_offered_if.clone_from(&reason.remedy);
         }
         (reason, agent)
+    }
+
+    /// When an offer of the agent is taken back for hoarding, if one is held.
+    fn add_hoarding(&self, agent: &mut part::Agent) {
+        let Some((name, held)) = agent.rivals.iter().find_map(|rival| {
+            let held = rival.held_seconds?;
+            Some((&rival.name, held))
+        }) else {
+            return;
+        };
+        let limit = self.config.offer_hoarding_timeout.as_secs_f64();
+        let left = (limit - held).max(0.0);
+        agent.would_be_offered_if = Some(format!(
+            "{name} returns its offer, or it is rescinded for hoarding in {left:.1} s"
+        ));
+        agent.seconds_left = Some(left);
     }
 
     /// Until when a reason lasts by itself, and which offer's return has set a filter.
@@ -156,8 +173,8 @@ impl Master {
         if !rivals.is_empty() {
             rivals.sort_by(|a, b| b.held_seconds().total_cmp(&a.held_seconds()));
             rivals.truncate(RIVALS_MAX);
-            let message = "offered to frameworks that come first in the order";
-            let remedy = "they return the offers, or their shares grow above this framework's";
+            let message = "offered to frameworks that came first in the order";
+            let remedy = "they return the offers, or these are rescinded for hoarding";
             return (Reason::new("outranked", message, remedy), rivals);
         }
         for (other, held) in self.allocator.allocations(agent_id) {

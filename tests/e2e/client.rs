@@ -107,7 +107,7 @@ fn explains(scene: &Scene) {
     let answer = scene.cluster.json(&["explain", "web"]);
     assert_eq!(keys(&answer), "framework framework_id roles");
     let role = &answer["roles"][0];
-    assert_eq!(keys(role), "groups position role");
+    assert_eq!(keys(role), "demand groups position role");
     let position = role["position"].as_array().unwrap();
     assert_eq!(position.len(), 3, "{answer}");
     let groups = role["groups"].as_array().unwrap();

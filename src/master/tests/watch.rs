@@ -169,6 +169,11 @@ fn every_agent_has_a_first_reason() {
     let rival = &groups["outranked"].agents[0].rivals[0];
     assert_eq!((rival.name.as_str(), rival.role.as_str()), ("worker", "a"));
     assert!(rival.held_seconds() >= 0.5 && rival.role_share > 0.1);
+    let remedy = groups["outranked"].agents[0].would_be_offered_if();
+    assert!(
+        remedy.starts_with("worker returns its offer, or it is rescinded for hoarding in 599."),
+        "{remedy}"
+    );
     assert_eq!(agents("already_offered"), ["mine"]);
     assert_eq!(agents("below_minimum"), ["small"]);
     assert_eq!(agents("capability_missing"), ["graphics"]);
