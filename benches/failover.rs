@@ -96,7 +96,8 @@ fn leader(masters: &[Daemon]) -> Result<usize, Failure> {
 
 /// Returns when the leader has all agents.
 fn whole(masters: &[Daemon]) -> Result<(), Failure> {
-    let active = format!("\"master/slaves_active\":{AGENTS},");
+    // Metrics are numbers with a fraction.
+    let active = format!("\"master/slaves_active\":{AGENTS}.");
     soon("all agents are active", || {
         let metrics = masters.iter().map(Daemon::metrics);
         let mut leading = metrics.filter(|text| text.contains("\"master/elected\":1"));
