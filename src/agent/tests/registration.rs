@@ -17,7 +17,7 @@ fn registers_after_a_random_pause_that_grows() {
     let mut config = config();
     config.timing.registration_backoff_factor = Duration::from_secs(1);
     let mut rig = Rig::with(config, Checkpointed::default());
-    let mut bound = Duration::from_secs(1);
+    let mut bound = Duration::from_millis(500);
     let mut longest = Duration::ZERO;
     for attempt in 0..12 {
         let connection = ConnectionId(attempt);
