@@ -40,6 +40,11 @@ impl Candidates {
         !self.dirty.is_empty()
     }
 
+    /// How many agents there is a reason to look at.
+    pub(super) fn count(&self) -> usize {
+        self.dirty.len()
+    }
+
     /// True when some agent has something available.
     pub(super) fn is_offerable(&self) -> bool {
         !self.offerable.is_empty()

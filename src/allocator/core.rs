@@ -326,6 +326,12 @@ impl Allocator {
         &self.metrics
     }
 
+    /// How many agents the next pass will look at.
+    #[must_use]
+    pub fn candidate_count(&self) -> usize {
+        self.candidates.count()
+    }
+
     /// How many filters there are.
     #[must_use]
     pub fn filter_count(&self) -> usize {

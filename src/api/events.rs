@@ -11,6 +11,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::error::ApiError;
 use crate::proto::v1;
+use crate::runtime::Inbox;
 
 /// How often a stream says that it is alive (Mesos' `DEFAULT_HEARTBEAT_INTERVAL`).
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
@@ -76,6 +77,18 @@ impl<E: Beating> Queue for mpsc::Receiver<E> {
     fn overflow(&self) -> Option<usize> {
         let bound = self.max_capacity();
         (self.is_closed() && self.len() == bound).then_some(bound)
+    }
+}
+
+impl<E: Beating> Queue for Inbox<E> {
+    type Event = E;
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<E>> {
+        self.poll_recv(cx)
+    }
+
+    fn overflow(&self) -> Option<usize> {
+        Inbox::overflow(self)
     }
 }
 

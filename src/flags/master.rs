@@ -162,6 +162,9 @@ pub struct ClusterFlags {
     /// Tasks on unreachable agents that are remembered of each framework.
     #[arg(long, value_name = "COUNT", default_value = "1000")]
     pub max_unreachable_tasks_per_framework: u32,
+    /// Whether `/metrics/snapshot` has each framework's own metrics.
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub publish_per_framework_metrics: bool,
     /// Operator event streams that may be open; the oldest is closed for a new one.
     #[arg(long, value_name = "COUNT", default_value = "1000")]
     pub max_operator_event_stream_subscribers: NonZeroU32,

@@ -18,7 +18,12 @@ impl Master {
         connection: Option<ConnectionId>,
         call: SchedulerCall,
     ) -> Result<(), CallError> {
-        self.check_caller(framework_id, connection, &call)?;
+        if let Err(error) = self.check_caller(framework_id, connection, &call) {
+            if let Some(framework) = self.framework_mut(framework_id) {
+                framework.metrics.refused_calls += 1;
+            }
+            return Err(error);
+        }
         if let Some(framework) = self.framework_mut(framework_id) {
             framework.metrics.count_call(&call);
         }
@@ -66,7 +71,7 @@ impl Master {
             }
             SchedulerCall::Reconcile(reconcile) => {
                 metrics.messages_reconcile_tasks += 1;
-                self.reconcile(step, framework_id, &reconcile);
+                return self.reconcile(step, framework_id, reconcile);
             }
             SchedulerCall::Message(message) => {
                 metrics.messages_framework_to_executor += 1;

@@ -25,6 +25,7 @@ use super::metrics::Metrics;
 use super::offer::Offer;
 use super::pending::Pending;
 use super::policy::Policy;
+use super::reconcile::Reconciling;
 use super::register::Link;
 use super::removal::Removals;
 use super::snapshot::Snapshot;
@@ -72,6 +73,8 @@ pub struct Master {
     pub(super) operation_rng: Rng,
     pub(super) watch: Watch,
     pub(super) schedulers: BTreeMap<ConnectionId, FrameworkId>,
+    /// What schedulers have asked about and were not told yet.
+    pub(super) reconciling: BTreeMap<ConnectionId, Reconciling>,
     pub(super) links: BTreeMap<ConnectionId, Link>,
     pub(super) pending: BTreeMap<Token, Pending>,
     /// The timers that are set.
@@ -161,6 +164,7 @@ impl Master {
             operation_rng: Rng::seeded(0, &format!("operations of {}", config.uuid)),
             watch: Watch::default(),
             schedulers: BTreeMap::new(),
+            reconciling: BTreeMap::new(),
             links: BTreeMap::new(),
             pending: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -219,6 +223,7 @@ impl Master {
                 let result = self.scheduler_call(step, &framework_id, connection, call);
                 step.reply(request, result.map(|()| Reply::Accepted));
             }
+            Event::SchedulerHasRoom { connection } => self.reconcile_on(step, connection),
             Event::SchedulerDisconnected { connection } => {
                 self.scheduler_disconnected(step, connection);
             }
@@ -374,6 +379,7 @@ impl Master {
             offers: self.offers.clone(),
             metrics: self.metrics.clone(),
             allocator: self.allocator.metrics().clone(),
+            allocation_candidates: self.allocator.candidate_count(),
             offer_filters: self.allocator.filter_count(),
         }
     }

@@ -18,7 +18,7 @@ use crate::base::{ConnectionId, FrameworkId, Now, RequestId};
 use crate::proto::{link, v1};
 use crate::registrar::{self, Answer, RegistrarError, Storage};
 use crate::roles::Role;
-use crate::runtime::{Lease, Sender, SystemClock, TimerTable, mailbox};
+use crate::runtime::{Inbox, Lease, Outbox, Sender, SystemClock, TimerTable, mailbox, outbox};
 use crate::telemetry::{Counter, Metrics, Timer};
 
 use super::call::{CallError, OperatorCall, Question, Reply, SchedulerCall};
@@ -29,17 +29,19 @@ use super::event::Event;
 use super::perform::Peers;
 use super::snapshot::Snapshot;
 use super::timer::TimerKey;
+use super::waiting::Waiting;
 
 /// Commands that wait for the loop.
 const MAILBOX_MAX: usize = 4096;
 /// Commands taken out of the mailbox at once.
 const BATCH_MAX: usize = 256;
-/// Events that wait for one scheduler.
-const SCHEDULER_SINK_MAX: usize = 1024;
+/// Bytes of the events that wait for one scheduler: what one step can say, such as the loss of an agent
+/// with ten thousand of its tasks, is far below it.
+const SCHEDULER_SINK_MAX: usize = 16 << 20;
 /// Messages that wait for one agent.
 const AGENT_SINK_MAX: usize = 4096;
-/// Events that wait for one operator's stream.
-const WATCHER_SINK_MAX: usize = 1024;
+/// Bytes of the events that wait for one operator's stream.
+const WATCHER_SINK_MAX: usize = 16 << 20;
 
 /// Why a master's loop ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +59,7 @@ pub enum DriverError {
 
 /// One thing for the loop to do.
 #[derive(Debug)]
-enum Command {
+pub(super) enum Command {
     /// Step the core.
     Event(Box<Event>),
     /// Step the core and answer.
@@ -67,14 +69,11 @@ enum Command {
         oneshot::Sender<Result<Reply, CallError>>,
     ),
     /// Know a scheduler's sink, then step.
-    Subscribe(ConnectionId, mpsc::Sender<v1::scheduler::Event>, Box<Event>),
+    Subscribe(ConnectionId, Outbox<v1::scheduler::Event>, Box<Event>),
     /// Know an agent's sink, then step.
     Connect(ConnectionId, mpsc::Sender<link::FromMaster>, Box<Event>),
     /// Send all that is published from now on, and the state of this moment.
-    Watch(
-        mpsc::Sender<Arc<v1::master::Event>>,
-        oneshot::Sender<Snapshot>,
-    ),
+    Watch(Outbox<Arc<v1::master::Event>>, oneshot::Sender<Snapshot>),
 }
 
 /// The way to talk to a running master; cheap to clone.
@@ -83,6 +82,7 @@ pub struct Handle {
     mailbox: Sender<Command>,
     ends: mpsc::UnboundedSender<Event>,
     ids: Arc<AtomicU64>,
+    waiting: Waiting,
     lease: Lease,
 }
 
@@ -90,7 +90,7 @@ pub struct Handle {
 #[derive(Debug)]
 pub struct Subscription {
     connection: ConnectionId,
-    events: mpsc::Receiver<v1::scheduler::Event>,
+    events: Inbox<v1::scheduler::Event>,
     ends: mpsc::UnboundedSender<Event>,
     lease: Lease,
 }
@@ -105,7 +105,7 @@ pub struct AgentLink {
 }
 
 /// What operators' streams get, after a first snapshot. Ends when it is read too slowly.
-pub type Watch = mpsc::Receiver<Arc<v1::master::Event>>;
+pub type Watch = Inbox<Arc<v1::master::Event>>;
 
 impl Subscription {
     /// The stream's number, which calls of the scheduler must name.
@@ -114,16 +114,25 @@ impl Subscription {
         self.connection
     }
 
-    /// How many events wait, if the master has closed the stream because no more fit.
+    /// How many events waited, if the master has closed the stream because no more fit.
     #[must_use]
     pub fn overflow(&self) -> Option<usize> {
-        let bound = self.events.max_capacity();
-        (self.events.is_closed() && self.events.len() == bound).then_some(bound)
+        self.events.overflow()
+    }
+
+    /// Lets the master go on when it waits until most has been read.
+    fn say_room(&self) {
+        if self.events.room_is_wanted() {
+            let connection = self.connection;
+            // A closed queue means that the master has ended.
+            let _ = self.ends.send(Event::SchedulerHasRoom { connection });
+        }
     }
 
     /// The next event; none when the master has closed the stream. Cancel safe.
     pub async fn recv(&mut self) -> Option<v1::scheduler::Event> {
         let event = self.events.recv().await;
+        self.say_room();
         event.filter(|_| self.lease.is_held())
     }
 }
@@ -151,6 +160,7 @@ impl Stream for Subscription {
     ) -> std::task::Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let event = this.events.poll_recv(context);
+        this.say_room();
         // What was promised before and has waited here is a promise all the same.
         event.map(|event| event.filter(|_| this.lease.is_held()))
     }
@@ -195,7 +205,12 @@ impl Handle {
     }
 
     async fn send(&self, command: Command) -> Result<(), CallError> {
-        self.mailbox.send(command).await.map_err(|_| ended())
+        let kind = self.waiting.add(&command);
+        let sent = self.mailbox.send(command).await;
+        if sent.is_err() {
+            kind.fetch_sub(1, Ordering::Relaxed);
+        }
+        sent.map_err(|_| ended())
     }
 
     async fn request(&self, make: impl FnOnce(RequestId) -> Event) -> Result<Reply, CallError> {
@@ -226,7 +241,7 @@ impl Handle {
         principal: Option<String>,
     ) -> Result<Subscription, CallError> {
         let connection = ConnectionId(self.next_id());
-        let (sink, events) = mpsc::channel(SCHEDULER_SINK_MAX);
+        let (sink, events) = outbox(SCHEDULER_SINK_MAX);
         let event = Event::SchedulerSubscribed {
             connection,
             framework: Box::new(framework),
@@ -341,7 +356,7 @@ impl Handle {
 
     /// The state at this moment and everything that is published after it.
     pub async fn watch(&self) -> Result<(Snapshot, Watch), CallError> {
-        let (sink, events) = mpsc::channel(WATCHER_SINK_MAX);
+        let (sink, events) = outbox(WATCHER_SINK_MAX);
         let (reply, answer) = oneshot::channel();
         self.send(Command::Watch(sink, reply)).await?;
         let snapshot = answer.await.map_err(|_| ended())?;
@@ -380,9 +395,21 @@ pub async fn lead(
     lease: Lease,
     metrics: &Metrics,
 ) -> Result<Running, DriverError> {
+    let fetch_time = metrics.timer(
+        "registrar/state_fetch_ms",
+        "time that it took to load the registry",
+    );
+    let begin = SystemClock.now();
     let recovered = registrar::recover(storage)
         .await
         .map_err(DriverError::Registrar)?;
+    fetch_time.record(SystemClock.now().mono.since(begin.mono));
+    let recovered_gauge = metrics.gauge(
+        "registrar/log/recovered",
+        "1 when the registry has been loaded",
+    );
+    recovered_gauge.set(1.0);
+    let waiting = Waiting::new(metrics);
     let (mailbox, commands) = mailbox("master", MAILBOX_MAX, metrics);
     let (ends, ended) = mpsc::unbounded_channel();
     let mut effects = Effects::new();
@@ -391,8 +418,15 @@ pub async fn lead(
     let driver = Driver {
         core,
         effects,
-        peers: Peers::new(recovered.registrar, watchers_max, lease.clone(), metrics),
+        peers: Peers::new(
+            recovered.registrar,
+            watchers_max,
+            lease.clone(),
+            ends.clone(),
+            metrics,
+        ),
         timers: TimerTable::new(),
+        waiting: waiting.clone(),
         commands,
         ended,
         answers: recovered.answers,
@@ -415,6 +449,7 @@ pub async fn lead(
         mailbox,
         ends,
         ids: Arc::new(AtomicU64::new(1)),
+        waiting,
         lease,
     };
     let task = tokio::spawn(driver.run());
@@ -427,8 +462,10 @@ struct Driver {
     effects: Effects,
     peers: Peers,
     timers: TimerTable<TimerKey>,
+    waiting: Waiting,
     commands: mpsc::Receiver<Command>,
-    /// Ended streams and links: at most one for each that was opened, so it needs no bound.
+    /// Ended streams and links, and streams with room: at most one of each for each that was opened, so
+    /// it needs no bound.
     ended: mpsc::UnboundedReceiver<Event>,
     answers: mpsc::UnboundedReceiver<Answer<Token>>,
     registrar: tokio::task::JoinHandle<Result<(), RegistrarError>>,
@@ -451,6 +488,7 @@ impl Driver {
                 taken = self.commands.recv_many(&mut batch, BATCH_MAX) => {
                     let mut over = taken == 0;
                     for command in batch.drain(..) {
+                        self.waiting.of(&command).fetch_sub(1, Ordering::Relaxed);
                         over |= self.command(command);
                     }
                     if over {

@@ -31,6 +31,11 @@ pub enum Effect {
         /// The stream.
         connection: ConnectionId,
     },
+    /// Say, with `SchedulerHasRoom`, when a scheduler has read most of what it was sent.
+    AwaitRoom {
+        /// The stream.
+        connection: ConnectionId,
+    },
     /// Send a message to an agent.
     ToAgent {
         /// The link.

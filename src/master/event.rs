@@ -42,6 +42,11 @@ pub enum Event {
         /// The call.
         call: SchedulerCall,
     },
+    /// A scheduler has read most of what it was sent; answers `AwaitRoom`.
+    SchedulerHasRoom {
+        /// The stream.
+        connection: ConnectionId,
+    },
     /// A scheduler's event stream ended.
     SchedulerDisconnected {
         /// The stream.

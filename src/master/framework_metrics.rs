@@ -17,6 +17,8 @@ pub type Counts = OrdMap<&'static str, u64>;
 pub struct FrameworkMetrics {
     /// Calls by type, as on the wire.
     pub calls: Counts,
+    /// Calls that were refused; not in `calls`.
+    pub refused_calls: u64,
     /// Events by type, as on the wire; heartbeats are the front end's.
     pub events: Counts,
     /// Offers that were `sent`, `accepted`, `declined`, `rescinded`.

@@ -174,6 +174,9 @@ impl Master {
             let framework = &self.frameworks[framework_id];
             assert_eq!(framework.status.connection(), Some(*connection));
         }
+        for connection in self.reconciling.keys() {
+            assert!(self.schedulers.contains_key(connection), "who asks is here");
+        }
         for (connection, link) in &self.links {
             if let LinkStage::Registered(agent_id) = &link.stage {
                 let agent = &self.agents[agent_id];

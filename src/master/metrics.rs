@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use imbl::OrdMap;
 
 use crate::proto::v1;
+use crate::proto::v1::offer::operation::Type;
 use crate::proto::v1::task_status::{Reason, Source};
 use crate::proto::v1::{OperationState, TaskState};
 
@@ -14,6 +15,8 @@ macro_rules! counters {
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Metrics {
             $($(#[doc = $help])* pub $field: u64,)*
+            /// Operations by type and what became of them; `total` are those that were applied.
+            pub operations_by_type: OrdMap<(&'static str, &'static str), u64>,
             /// Terminal updates by state, source and reason.
             pub by_reason: OrdMap<String, u64>,
         }
@@ -182,20 +185,37 @@ counters! {
 }
 
 impl Metrics {
+    /// Counts an operation that is applied.
+    pub fn count_applied(&mut self, kind: Type) {
+        self.operations += 1;
+        self.count_type(kind, "total");
+    }
+
     /// Counts that an operation has come to an end, or is out of reach.
-    pub fn count_operation(&mut self, state: OperationState) {
-        match state {
-            OperationState::OperationFinished => self.operations_finished += 1,
-            OperationState::OperationFailed => self.operations_failed += 1,
-            OperationState::OperationError => self.operations_error += 1,
-            OperationState::OperationDropped => self.operations_dropped += 1,
-            OperationState::OperationUnreachable => self.operations_unreachable += 1,
-            OperationState::OperationGoneByOperator => self.operations_gone_by_operator += 1,
+    pub fn count_operation(&mut self, kind: Type, state: OperationState) {
+        let (counter, name) = match state {
+            OperationState::OperationFinished => (&mut self.operations_finished, "finished"),
+            OperationState::OperationFailed => (&mut self.operations_failed, "failed"),
+            OperationState::OperationError => (&mut self.operations_error, "error"),
+            OperationState::OperationDropped => (&mut self.operations_dropped, "dropped"),
+            OperationState::OperationUnreachable => {
+                (&mut self.operations_unreachable, "unreachable")
+            }
+            OperationState::OperationGoneByOperator => {
+                (&mut self.operations_gone_by_operator, "gone_by_operator")
+            }
             OperationState::OperationUnsupported
             | OperationState::OperationPending
             | OperationState::OperationRecovering
-            | OperationState::OperationUnknown => {}
-        }
+            | OperationState::OperationUnknown => return,
+        };
+        *counter += 1;
+        self.count_type(kind, name);
+    }
+
+    fn count_type(&mut self, kind: Type, what: &'static str) {
+        let key = (kind.as_str_name(), what);
+        *self.operations_by_type.entry(key).or_insert(0) += 1;
     }
 
     /// Counts a task's end (or its becoming unreachable, which only the reasons count).

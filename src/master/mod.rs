@@ -78,6 +78,7 @@ mod task_updates;
 mod teardown;
 pub mod timer;
 mod views;
+mod waiting;
 mod watch;
 
 #[cfg(test)]

@@ -89,8 +89,8 @@ impl Master {
             operation_uuid: uuid.0.to_vec(),
             info: v1::offer::Operation::clone(&record.info),
         });
+        self.metrics.count_applied(record.info.r#type());
         self.insert_operation(record);
-        self.metrics.operations += 1;
         self.send_agent(step, agent_id, message);
     }
 
@@ -173,7 +173,8 @@ impl Master {
     ) {
         let kind = operation.r#type().as_str_name();
         tracing::info!(%framework_id, kind, message, "operation refused");
-        self.metrics.count_operation(OperationState::OperationError);
+        self.metrics
+            .count_operation(operation.r#type(), OperationState::OperationError);
         if operation.id.is_some() {
             let id = operation.id.clone();
             let state = OperationState::OperationError;
@@ -214,7 +215,8 @@ impl Master {
         };
         self.metrics.valid_operation_status_updates += 1;
         if !record.has_ended() {
-            self.metrics.count_operation(message.status.state());
+            self.metrics
+                .count_operation(record.info.r#type(), message.status.state());
         }
         record.status = message.status.clone();
         let (uuid, named) = (record.uuid, record.id().is_some());
@@ -466,7 +468,7 @@ impl Master {
                 && let Some(id) = record.id()
                 && !record.has_ended()
             {
-                self.metrics.count_operation(state);
+                self.metrics.count_operation(record.info.r#type(), state);
                 let id = Some((&id).into());
                 let status = master_status(id, Some(agent_id), state, Some(message));
                 self.tell_operation(step, framework_id, status);

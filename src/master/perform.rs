@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use prost::Message as _;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::base::{ConnectionId, Instant, RequestId};
 use crate::proto::{link, v1};
 use crate::registrar::Registrar;
-use crate::runtime::{Lease, SystemClock, TimerTable};
+use crate::runtime::{Lease, Outbox, Rejected, SystemClock, TimerTable};
 use crate::telemetry::{Counter, Gauge, Metrics, Timer, as_f64};
 
 use super::call::{CallError, Reply};
@@ -18,14 +19,19 @@ use super::event::Event;
 use super::snapshot::Snapshot;
 use super::timer::TimerKey;
 
+/// What an event weighs besides its content, in bytes: about its size in memory.
+const EVENT_SIZE: usize = 512;
+
 /// Everybody that the core's effects reach.
 pub(super) struct Peers {
     /// Nobody is told anything without it.
     lease: Lease,
+    /// Where the loop hears of those that have read.
+    ends: mpsc::UnboundedSender<Event>,
     registrar: Registrar<Token>,
-    schedulers: BTreeMap<ConnectionId, mpsc::Sender<v1::scheduler::Event>>,
+    schedulers: BTreeMap<ConnectionId, Outbox<v1::scheduler::Event>>,
     agents: BTreeMap<ConnectionId, mpsc::Sender<link::FromMaster>>,
-    watchers: VecDeque<mpsc::Sender<Arc<v1::master::Event>>>,
+    watchers: VecDeque<Outbox<Arc<v1::master::Event>>>,
     /// The oldest of more watchers makes room.
     watchers_max: usize,
     replies: BTreeMap<RequestId, oneshot::Sender<Result<Reply, CallError>>>,
@@ -46,6 +52,7 @@ impl Peers {
         registrar: Registrar<Token>,
         watchers_max: usize,
         lease: Lease,
+        ends: mpsc::UnboundedSender<Event>,
         metrics: &Metrics,
     ) -> Self {
         let full = |name: &str| {
@@ -56,6 +63,7 @@ impl Peers {
         };
         Self {
             lease,
+            ends,
             registrar,
             schedulers: BTreeMap::new(),
             agents: BTreeMap::new(),
@@ -90,7 +98,7 @@ impl Peers {
     pub(super) fn add_scheduler(
         &mut self,
         connection: ConnectionId,
-        sink: mpsc::Sender<v1::scheduler::Event>,
+        sink: Outbox<v1::scheduler::Event>,
     ) {
         self.schedulers.insert(connection, sink);
     }
@@ -103,7 +111,7 @@ impl Peers {
         self.agents.insert(connection, sink);
     }
 
-    pub(super) fn add_watcher(&mut self, sink: mpsc::Sender<Arc<v1::master::Event>>) {
+    pub(super) fn add_watcher(&mut self, sink: Outbox<Arc<v1::master::Event>>) {
         // Those who have gone make room first.
         self.watchers.retain(|watcher| !watcher.is_closed());
         while self.watchers.len() >= self.watchers_max {
@@ -147,6 +155,13 @@ impl Peers {
         }
         match effect {
             Effect::ToScheduler { connection, event } => self.send_scheduler(connection, *event),
+            Effect::AwaitRoom { connection } => {
+                let sink = self.schedulers.get(&connection);
+                if sink.is_some_and(Outbox::await_room) {
+                    // In its turn: others want something as well. The receiver is the loop itself.
+                    let _ = self.ends.send(Event::SchedulerHasRoom { connection });
+                }
+            }
             Effect::CloseScheduler { connection } => drop(self.schedulers.remove(&connection)),
             Effect::ToAgent {
                 connection,
@@ -174,10 +189,11 @@ impl Peers {
         let Some(sink) = self.schedulers.get(&connection) else {
             return;
         };
-        let Err(error) = sink.try_send(event) else {
+        let weight = EVENT_SIZE + event.encoded_len();
+        let Err(error) = sink.offer(weight, event) else {
             return;
         };
-        if matches!(error, TrySendError::Full(_)) {
+        if matches!(error, Rejected::Full(_)) {
             self.schedulers_full.increment();
             tracing::warn!(
                 connection = connection.0,
@@ -213,15 +229,16 @@ impl Peers {
             return;
         }
         let event = Arc::new(event.to_proto(&snapshot()));
+        let weight = EVENT_SIZE + event.encoded_len();
         let full = &self.watchers_full;
         self.watchers
-            .retain(|sink| match sink.try_send(Arc::clone(&event)) {
+            .retain(|sink| match sink.offer(weight, Arc::clone(&event)) {
                 Ok(()) => true,
-                Err(TrySendError::Full(_)) => {
+                Err(Rejected::Full(_)) => {
                     full.increment();
                     false
                 }
-                Err(TrySendError::Closed(_)) => false,
+                Err(Rejected::Closed(_)) => false,
             });
         self.watching.set(as_f64(self.watchers.len()));
     }

@@ -1,41 +1,143 @@
 //! RECONCILE: what the master knows of tasks, told again.
 
-use crate::base::{AgentId, FrameworkId, TaskId, Timestamp};
+use std::collections::VecDeque;
+use std::ops::Bound;
+
+use crate::base::{AgentId, ConnectionId, FrameworkId, TaskId, Timestamp};
 use crate::proto::v1;
 use crate::proto::v1::TaskState;
 use crate::proto::v1::scheduler::call;
 use crate::proto::v1::task_status::Reason;
 
+use super::call::CallError;
 use super::core::{Master, Step};
+use super::effect::Effect;
 use super::events::master_status;
 use super::task::Task;
 
+/// Tasks that one step tells of: a step takes well below a millisecond.
+const SLICE: usize = 256;
+/// Named tasks that wait to be told of, for one scheduler.
+const WAITING_MAX: usize = 200_000;
+
+/// What one scheduler has asked about and was not told yet. It is told as fast as it reads.
+#[derive(Debug, Default)]
+pub(super) struct Reconciling {
+    questions: VecDeque<Asked>,
+    /// Tasks that the questions name.
+    named: usize,
+}
+
+/// One RECONCILE.
+#[derive(Debug)]
+enum Asked {
+    /// All tasks, from the one behind this on.
+    All(Option<TaskId>),
+    /// These tasks.
+    Named(std::vec::IntoIter<call::reconcile::Task>),
+}
+
 impl Master {
-    /// RECONCILE: all tasks that the master holds for the framework, or those that the call names.
+    /// RECONCILE: all tasks that the master holds for the framework, or those that the call names. The
+    /// first of them in this step, the others as the scheduler reads.
+    ///
+    /// # Errors
+    ///
+    /// The scheduler has asked about too much that it has not read the answers of.
     pub(super) fn reconcile(
         &mut self,
         step: &mut Step<'_>,
         framework_id: &FrameworkId,
-        call: &call::Reconcile,
-    ) {
+        call: call::Reconcile,
+    ) -> Result<(), CallError> {
+        let framework = self.frameworks.get(framework_id);
+        let Some(connection) = framework.and_then(|framework| framework.status.connection()) else {
+            return Ok(());
+        };
+        let line = self.reconciling.entry(connection).or_default();
+        let first = line.questions.is_empty();
         if call.tasks.is_empty() {
-            let Some(framework) = self.frameworks.get(framework_id) else {
-                return;
-            };
-            let Some(connection) = framework.status.connection() else {
-                return;
-            };
-            for task in framework.tasks.values() {
-                step.send_update(connection, known_status(task, step.now.wall));
+            // Who has asked for all and was told of none yet need not ask again.
+            if !matches!(line.questions.back(), Some(Asked::All(None))) {
+                line.questions.push_back(Asked::All(None));
             }
+        } else {
+            let named = line.named + call.tasks.len();
+            if named > WAITING_MAX {
+                return Err(CallError::unavailable(format!(
+                    "reconcile.tasks: {named} tasks wait to be answered, at most {WAITING_MAX} may; \
+                     read the events first"
+                )));
+            }
+            line.named = named;
+            line.questions
+                .push_back(Asked::Named(call.tasks.into_iter()));
+        }
+        if first {
+            self.reconcile_on(step, connection);
+        }
+        Ok(())
+    }
+
+    /// Tells a scheduler of the next tasks that it asked about.
+    pub(super) fn reconcile_on(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
+        let Some(framework_id) = self.schedulers.get(&connection).cloned() else {
             return;
+        };
+        let Some(mut line) = self.reconciling.remove(&connection) else {
+            return;
+        };
+        let mut left = SLICE;
+        while left > 0
+            && let Some(asked) = line.questions.front_mut()
+        {
+            let told = match asked {
+                Asked::All(behind) => self.reconcile_all(step, &framework_id, behind, left),
+                Asked::Named(tasks) => {
+                    let slice = tasks.by_ref().take(left);
+                    let told = slice.map(|task| {
+                        let task_id = TaskId::new(task.task_id.value.as_str());
+                        let agent_id = task.agent_id.map(|id| AgentId::new(id.value.as_str()));
+                        self.reconcile_task(step, &framework_id, &task_id, agent_id.as_ref());
+                    });
+                    let told = told.count();
+                    line.named -= told;
+                    told
+                }
+            };
+            let over = told < left;
+            left -= told;
+            if over {
+                line.questions.pop_front();
+            }
         }
-        for task in &call.tasks {
-            let task_id = TaskId::new(task.task_id.value.as_str());
-            let agent_id = task.agent_id.as_ref();
-            let agent_id = agent_id.map(|id| AgentId::new(id.value.as_str()));
-            self.reconcile_task(step, framework_id, &task_id, agent_id.as_ref());
+        if !line.questions.is_empty() {
+            self.reconciling.insert(connection, line);
+            step.push(Effect::AwaitRoom { connection });
         }
+    }
+
+    /// Tells of `most` tasks behind the one that was told of last; how many there were.
+    fn reconcile_all(
+        &self,
+        step: &mut Step<'_>,
+        framework_id: &FrameworkId,
+        behind: &mut Option<TaskId>,
+        most: usize,
+    ) -> usize {
+        let framework = self.frameworks.get(framework_id);
+        let Some((framework, connection)) =
+            framework.and_then(|framework| Some((framework, framework.status.connection()?)))
+        else {
+            return 0;
+        };
+        let from = behind.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let tasks = framework.tasks.range((from, Bound::Unbounded)).take(most);
+        let told = tasks.map(|(task_id, task)| {
+            step.send_update(connection, known_status(task, step.now.wall));
+            *behind = Some(task_id.clone());
+        });
+        told.count()
     }
 
     /// Tells what is known of one task; nothing while the answer may still come with an agent.

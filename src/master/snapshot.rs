@@ -66,6 +66,8 @@ pub struct Snapshot {
     pub metrics: Metrics,
     /// What the allocator has counted.
     pub allocator: AllocatorMetrics,
+    /// How many agents the next allocation pass will look at.
+    pub allocation_candidates: usize,
     /// How many filters of declined offers there are.
     pub offer_filters: usize,
 }

@@ -170,6 +170,7 @@ impl Master {
             .and_then(|framework| framework.status.connection());
         if let Some(former) = former {
             self.schedulers.remove(&former);
+            self.reconciling.remove(&former);
             step.send_error(former, "Framework failed over");
         }
         self.discard_offers_of(step, framework_id);
@@ -296,6 +297,7 @@ impl Master {
 
     /// A scheduler's stream ended.
     pub(super) fn scheduler_disconnected(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
+        self.reconciling.remove(&connection);
         let Some(framework_id) = self.schedulers.remove(&connection) else {
             return;
         };

@@ -22,6 +22,7 @@ impl Master {
         tracing::info!(%framework_id, tasks = framework.tasks.len(), "framework removed");
         if let Some(connection) = framework.status.connection() {
             self.schedulers.remove(&connection);
+            self.reconciling.remove(&connection);
             step.push(Effect::CloseScheduler { connection });
         }
         for agent_id in involved_agents(framework) {

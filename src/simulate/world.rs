@@ -484,6 +484,9 @@ impl<'a> World<'a> {
                 Effect::CancelTimer { key } => {
                     self.timers.remove(&key);
                 }
+                Effect::AwaitRoom { connection } => {
+                    self.step(Event::SchedulerHasRoom { connection });
+                }
                 Effect::CloseScheduler { .. }
                 | Effect::CloseAgent { .. }
                 | Effect::Reply { .. }

@@ -75,18 +75,38 @@ impl<'a> Parts<'a> {
     pub(super) fn finish(mut self) -> Segments {
         self.done.push(Part::Text(self.text.finish()));
         let parts: Vec<Mutex<Part<'a>>> = self.done.into_iter().map(Mutex::new).collect();
+        let expected = Expected::default();
         let pieces = by_threads(parts.len(), |at| {
             let mut part = parts[at].lock().unwrap_or_else(PoisonError::into_inner);
             match &mut *part {
                 Part::Text(text) => Bytes::from(std::mem::take(text)),
                 Part::Later(write) => {
-                    let mut writer = Writer::default();
+                    let mut writer = Writer::with_capacity(expected.size());
                     write(&mut writer);
-                    Bytes::from(writer.finish())
+                    let text = writer.finish();
+                    expected.saw(text.len());
+                    Bytes::from(text)
                 }
             }
         });
         Segments::from_iter(pieces)
+    }
+}
+
+/// About how large the next of many blocks will be: a text that need not grow is not copied.
+#[derive(Debug, Default)]
+pub(super) struct Expected(AtomicUsize);
+
+impl Expected {
+    /// Bytes to make room for.
+    pub(super) fn size(&self) -> usize {
+        let last = self.0.load(Ordering::Relaxed);
+        last + last / 16
+    }
+
+    /// A block had this size.
+    pub(super) fn saw(&self, size: usize) {
+        self.0.store(size, Ordering::Relaxed);
     }
 }
 

@@ -18,9 +18,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::gzip;
 use super::parts::Segments;
 use crate::api::error::ApiError;
-use crate::api::service::aside;
 use crate::api::service::operator::OperatorCalls;
 use crate::master::Snapshot;
+use crate::runtime::background;
 use crate::telemetry::Counter;
 
 /// Replies from this size on are compressed for clients that can unpack them, as in Mesos.
@@ -278,7 +278,8 @@ impl Shared {
             }
             (segments, false)
         };
-        let (segments, gzip) = aside(work).await;
+        // Behind the master's loop, and behind short requests: at most as many as there are encoders.
+        let (segments, gzip) = background(work).await;
         let size = segments.len().div_ceil(1024).clamp(1, ROOM_MAX);
         let size = u32::try_from(size).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(size).await;

@@ -6,6 +6,7 @@ pub(in crate::api) mod attach;
 pub mod daemon;
 pub mod executor;
 pub mod files;
+mod framework_metrics;
 pub mod guests;
 pub mod leadership;
 mod measure;

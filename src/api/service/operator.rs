@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::daemon::{Daemon, metrics_to_proto};
 use super::files::FileCalls;
 use super::leadership::Leadership;
@@ -16,6 +14,7 @@ use crate::api::error::ApiError;
 use crate::api::events::{EventStream, HEARTBEAT_INTERVAL};
 use crate::base::{AgentId, FrameworkId, TaskId};
 use crate::files::Slice;
+use crate::master::driver::Watch;
 use crate::master::{Handle, OperatorCall, Question, Snapshot};
 use crate::proto::v1::master::{Call, Event, KillTask, Response, call, event, response};
 use crate::roles::Role;
@@ -31,7 +30,7 @@ pub struct OperatorCalls {
 }
 
 /// News about the cluster, first its whole state.
-pub type OperatorEvents = EventStream<mpsc::Receiver<Arc<Event>>>;
+pub type OperatorEvents = EventStream<Watch>;
 
 impl OperatorCalls {
     /// Serves the operators of this master, which has no rivals.
@@ -86,7 +85,8 @@ impl OperatorCalls {
     /// The master is shutting down.
     pub async fn metrics(&self) -> Result<BTreeMap<String, f64>, ApiError> {
         let (snapshot, filters) = (self.master.snapshot().await?, self.master.filters().await?);
-        Ok(aside(move || operator_metrics::by_name(&snapshot, &filters)).await)
+        let frameworks = self.publishes_frameworks();
+        Ok(aside(move || operator_metrics::by_name(&snapshot, &filters, frameworks)).await)
     }
 
     /// The master's metrics with their explanations.
@@ -96,7 +96,15 @@ impl OperatorCalls {
     /// The master is shutting down.
     pub async fn samples(&self) -> Result<Vec<Sample>, ApiError> {
         let (snapshot, filters) = (self.master.snapshot().await?, self.master.filters().await?);
-        Ok(aside(move || operator_metrics::samples(&snapshot, &filters)).await)
+        let frameworks = self.publishes_frameworks();
+        Ok(aside(move || operator_metrics::samples(&snapshot, &filters, frameworks)).await)
+    }
+
+    /// `--publish_per_framework_metrics`.
+    fn publishes_frameworks(&self) -> bool {
+        let mut flags = self.daemon.flags.iter();
+        let flag = flags.find(|flag| flag.name == "publish_per_framework_metrics");
+        flag.and_then(|flag| flag.value.as_deref()) != Some("false")
     }
 
     /// SUBSCRIBE.

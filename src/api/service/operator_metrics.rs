@@ -1,17 +1,19 @@
 //! A master's metrics: under Mesos' names, and as samples for Prometheus.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use prost::Message as _;
+
+use super::framework_metrics::{framework_samples, of_framework};
+use super::role_metrics;
+use crate::base::Timestamp;
 use crate::master::Snapshot;
-use crate::master::framework::Framework;
-use crate::master::framework_metrics::{Counts, operations};
-use crate::proto::v1::TaskState;
-use crate::proto::v1::scheduler::{call, event};
+use crate::master::framework_metrics::operations;
+use crate::proto::v1::offer::operation::Type as Operation;
+use crate::proto::v1::{OperationState, TaskState};
 use crate::resources::{Quantities, ResourceName, Resources};
 use crate::roles::Role;
 use crate::telemetry::Sample;
-
-use super::role_metrics;
 
 /// Bytes of a megabyte, as Mesos counts them.
 const MEGABYTE: f64 = 1024.0 * 1024.0;
@@ -45,9 +47,13 @@ impl Gauge {
     }
 }
 
-/// Everything under Mesos' names.
+/// Everything under Mesos' names; each framework's own only if `frameworks` are published.
 #[must_use]
-pub fn by_name(snapshot: &Snapshot, filters: &BTreeMap<Role, usize>) -> BTreeMap<String, f64> {
+pub fn by_name(
+    snapshot: &Snapshot,
+    filters: &BTreeMap<Role, usize>,
+    frameworks: bool,
+) -> BTreeMap<String, f64> {
     let counters = snapshot.metrics.counters().into_iter();
     let mut all: BTreeMap<_, _> = counters.map(|(name, count)| (name, count as f64)).collect();
     let passes = snapshot.allocator.passes as f64;
@@ -56,15 +62,102 @@ pub fn by_name(snapshot: &Snapshot, filters: &BTreeMap<Role, usize>) -> BTreeMap
         all.insert(gauge.name, gauge.value);
     }
     role_metrics::by_name(snapshot, filters, &mut all);
-    for framework in snapshot.frameworks.values() {
+    operations_by_name(snapshot, &mut all);
+    of_principals(snapshot, &mut all);
+    // Mesos has counted these under two names since it stopped shutting such agents down.
+    for what in ["scheduled", "canceled", "completed"] {
+        let same = all
+            .get(&format!("master/slave_unreachable_{what}"))
+            .copied();
+        all.extend(same.map(|value| (format!("master/slave_shutdowns_{what}"), value)));
+    }
+    // The allocator is a part of the master's loop here; its older name is kept beside the newer one.
+    let waiting = snapshot.allocation_candidates as f64;
+    all.insert("allocator/event_queue_dispatches".to_owned(), waiting);
+    for framework in snapshot.frameworks.values().filter(|_| frameworks) {
         of_framework(snapshot, framework, &mut all);
     }
     all
 }
 
-/// Everything for Prometheus.
+/// Operations by state, of all types and of each.
+fn operations_by_name(snapshot: &Snapshot, all: &mut BTreeMap<String, f64>) {
+    const ON_OFFERS_ALONE: [Operation; 2] = [Operation::Launch, Operation::LaunchGroup];
+    let kinds = operations().filter(|kind| !ON_OFFERS_ALONE.contains(kind));
+    let counted = &snapshot.metrics.operations_by_type;
+    for kind in kinds {
+        let kind = kind.as_str_name();
+        let path = format!("master/operations/{}", kind.to_lowercase());
+        for state in [
+            "total",
+            "finished",
+            "failed",
+            "error",
+            "dropped",
+            "unreachable",
+            "gone_by_operator",
+        ] {
+            let count = counted.get(&(kind, state)).copied().unwrap_or(0);
+            all.insert(format!("{path}/{state}"), count as f64);
+        }
+    }
+    for ((kind, state), count) in under_way(snapshot) {
+        let path = match kind {
+            Some(kind) => format!("master/operations/{}/{state}", kind.to_lowercase()),
+            None => format!("master/operations/{state}"),
+        };
+        all.insert(path, count as f64);
+    }
+}
+
+/// How many operations wait for their agents, those of each type and (without one) all.
+fn under_way(snapshot: &Snapshot) -> BTreeMap<(Option<&'static str>, &'static str), usize> {
+    let mut counts = BTreeMap::new();
+    let kinds = operations().map(|kind| kind.as_str_name());
+    for kind in kinds
+        .filter(|kind| !kind.starts_with("LAUNCH"))
+        .map(Some)
+        .chain([None])
+    {
+        counts.insert((kind, "pending"), 0);
+        counts.insert((kind, "recovering"), 0);
+    }
+    let agents = snapshot.agents.values();
+    for operation in agents.flat_map(|agent| agent.operations.values()) {
+        let state = match operation.status.state() {
+            OperationState::OperationPending => "pending",
+            OperationState::OperationRecovering => "recovering",
+            _ => continue,
+        };
+        for kind in [Some(operation.info.r#type().as_str_name()), None] {
+            *counts.entry((kind, state)).or_insert(0) += 1;
+        }
+    }
+    counts
+}
+
+/// Calls of the frameworks of each principal.
+fn of_principals(snapshot: &Snapshot, all: &mut BTreeMap<String, f64>) {
+    for framework in snapshot.frameworks.values() {
+        let Some(principal) = framework.info.principal.as_deref() else {
+            continue;
+        };
+        let processed: u64 = framework.metrics.calls.values().sum();
+        let received = processed + framework.metrics.refused_calls;
+        for (what, count) in [("received", received), ("processed", processed)] {
+            let name = format!("frameworks/{principal}/messages_{what}");
+            *all.entry(name).or_insert(0.0) += count as f64;
+        }
+    }
+}
+
+/// Everything for Prometheus; each framework's own only if `frameworks` are published.
 #[must_use]
-pub fn samples(snapshot: &Snapshot, filters: &BTreeMap<Role, usize>) -> Vec<Sample> {
+pub fn samples(
+    snapshot: &Snapshot,
+    filters: &BTreeMap<Role, usize>,
+    frameworks: bool,
+) -> Vec<Sample> {
     let counter = |name: &str, help: &str, value: u64| Sample {
         name: name.to_owned(),
         help: help.trim().to_owned(),
@@ -128,10 +221,38 @@ pub fn samples(snapshot: &Snapshot, filters: &BTreeMap<Role, usize>) -> Vec<Samp
         });
     }
     role_metrics::samples(snapshot, filters, &mut all);
-    for framework in snapshot.frameworks.values() {
+    operation_samples(snapshot, &mut all);
+    for framework in snapshot.frameworks.values().filter(|_| frameworks) {
         framework_samples(snapshot, framework, &mut all);
     }
     all
+}
+
+/// Operations by type and state.
+fn operation_samples(snapshot: &Snapshot, all: &mut Vec<Sample>) {
+    for ((kind, state), count) in &snapshot.metrics.operations_by_type {
+        let help = "Operations that were applied, and what became of them, by type.";
+        all.push(Sample {
+            name: "master/operations_by_type".to_owned(),
+            help: help.to_owned(),
+            counts: true,
+            labels: vec![
+                ("type", kind.to_lowercase()),
+                ("state", (*state).to_owned()),
+            ],
+            value: *count as f64,
+        });
+    }
+    for ((kind, state), count) in under_way(snapshot) {
+        let Some(kind) = kind else { continue };
+        all.push(Sample {
+            name: "master/operations_under_way".to_owned(),
+            help: "Operations that wait for their agents, by type.".to_owned(),
+            counts: false,
+            labels: vec![("type", kind.to_lowercase()), ("state", state.to_owned())],
+            value: count as f64,
+        });
+    }
 }
 
 fn gauges(snapshot: &Snapshot) -> Vec<Gauge> {
@@ -151,10 +272,33 @@ fn gauges(snapshot: &Snapshot) -> Vec<Gauge> {
         help,
         filters,
     ));
+    let waiting = snapshot.allocation_candidates as f64;
+    let help = "Agents that the next allocation pass will look at.";
+    let name = "allocator/mesos/event_queue_dispatches";
+    all.push(Gauge::plain(name, help, waiting).named("allocator/waiting_agents", 1.0));
+    let help = "Size of what the registry holds of agents.";
+    let gauge = Gauge::plain(
+        "registrar/registry_size_bytes",
+        help,
+        registry_size(snapshot),
+    );
+    all.push(gauge);
     counts(snapshot, &mut all);
     task_states(snapshot, &mut all);
     resources(snapshot, &mut all);
     all
+}
+
+/// Bytes of the registry's records of agents.
+fn registry_size(snapshot: &Snapshot) -> f64 {
+    let admitted = snapshot.agents.values().map(|agent| &agent.info);
+    let admitted = admitted.chain(snapshot.recovered_agents.values());
+    let admitted: usize = admitted.map(|info| info.encoded_len()).sum();
+    let given_up = snapshot.unreachable_agents.keys();
+    let given_up = given_up.chain(snapshot.gone_agents.keys());
+    let time = size_of::<Timestamp>();
+    let given_up: usize = given_up.map(|id| id.as_str().len() + time).sum();
+    (admitted + given_up) as f64
 }
 
 fn counts(snapshot: &Snapshot, all: &mut Vec<Gauge>) {
@@ -348,196 +492,5 @@ fn resources(snapshot: &Snapshot, all: &mut Vec<Gauge>) {
             let gauge = Gauge::plain(&path, &help, value.as_f64());
             all.push(gauge.named(format!("{path}{unit}"), factor));
         }
-    }
-}
-
-/// The states of tasks that live.
-const ACTIVE: [TaskState; 5] = [
-    TaskState::TaskStaging,
-    TaskState::TaskStarting,
-    TaskState::TaskRunning,
-    TaskState::TaskKilling,
-    TaskState::TaskUnreachable,
-];
-
-/// The states of tasks that ended.
-const ENDED: [TaskState; 8] = [
-    TaskState::TaskFinished,
-    TaskState::TaskFailed,
-    TaskState::TaskKilled,
-    TaskState::TaskLost,
-    TaskState::TaskError,
-    TaskState::TaskDropped,
-    TaskState::TaskGone,
-    TaskState::TaskGoneByOperator,
-];
-
-fn active(framework: &Framework) -> BTreeMap<TaskState, usize> {
-    let mut counts: BTreeMap<TaskState, usize> = ACTIVE.map(|state| (state, 0)).into();
-    for task in framework.tasks.values() {
-        if let Some(count) = counts.get_mut(&task.state) {
-            *count += 1;
-        }
-    }
-    let lost = framework.unreachable_tasks.len();
-    counts.insert(TaskState::TaskUnreachable, lost);
-    counts
-}
-
-/// The names of an enum's values that are counted.
-fn calls() -> impl Iterator<Item = &'static str> {
-    let known = (1..64).filter_map(|number| call::Type::try_from(number).ok());
-    known.map(|kind| kind.as_str_name())
-}
-
-fn events() -> impl Iterator<Item = &'static str> {
-    let known = (1..64).filter_map(|number| event::Type::try_from(number).ok());
-    let known = known.filter(|kind| *kind != event::Type::Heartbeat);
-    known.map(|kind| kind.as_str_name())
-}
-
-/// One framework's metrics under Mesos' names.
-fn of_framework(snapshot: &Snapshot, framework: &Framework, all: &mut BTreeMap<String, f64>) {
-    let name = encoded(&framework.info.name);
-    let prefix = format!("master/frameworks/{name}/{}", framework.id);
-    let mut put = |path: &str, value: f64| {
-        all.insert(format!("{prefix}/{path}"), value);
-    };
-    put("subscribed", f64::from(u8::from(framework.is_connected())));
-    put("offers/longest_held_secs", held(snapshot, framework));
-    let metrics = &framework.metrics;
-    let mut family = |path: &str, counts: &Counts, names: BTreeSet<&'static str>, whole: bool| {
-        for name in names {
-            let count = counts.get(name).copied().unwrap_or(0);
-            put(&format!("{path}/{}", name.to_lowercase()), count as f64);
-        }
-        if whole {
-            put(path, counts.values().sum::<u64>() as f64);
-        }
-    };
-    family("calls", &metrics.calls, calls().collect(), true);
-    family("events", &metrics.events, events().collect(), true);
-    let kinds = operations().map(|kind| kind.as_str_name());
-    family("operations", &metrics.operations, kinds.collect(), true);
-    let offers = ["sent", "accepted", "declined", "rescinded"];
-    family("offers", &metrics.offers, offers.into(), false);
-    let ends = ENDED.map(|state| state.as_str_name());
-    family("tasks/terminal", &metrics.ended, ends.into(), false);
-    for (state, count) in active(framework) {
-        let state = state.as_str_name().to_lowercase();
-        put(&format!("tasks/active/{state}"), count as f64);
-    }
-    for role in &framework.roles {
-        let suppressed = framework.suppressed_roles.contains(role);
-        let suppressed = f64::from(u8::from(suppressed));
-        put(&format!("roles/{role}/suppressed"), suppressed);
-    }
-}
-
-/// One framework's metrics for Prometheus.
-fn framework_samples(snapshot: &Snapshot, framework: &Framework, all: &mut Vec<Sample>) {
-    let labels = |more: Option<(&'static str, String)>| {
-        let mut labels = vec![
-            ("framework", framework.info.name.clone()),
-            ("framework_id", framework.id.to_string()),
-        ];
-        labels.extend(more);
-        labels
-    };
-    let mut put = |name: &str, help: &str, counts, more, value| {
-        all.push(Sample {
-            name: name.to_owned(),
-            help: help.to_owned(),
-            counts,
-            labels: labels(more),
-            value,
-        });
-    };
-    let metrics = &framework.metrics;
-    for (name, help, label, counts) in [
-        (
-            "master/framework_calls",
-            "Calls of a scheduler, by type.",
-            "type",
-            &metrics.calls,
-        ),
-        (
-            "master/framework_events",
-            "Events sent to a scheduler, by type.",
-            "type",
-            &metrics.events,
-        ),
-        (
-            "master/framework_offers",
-            "Offers to a framework, by fate.",
-            "fate",
-            &metrics.offers,
-        ),
-        (
-            "master/framework_operations",
-            "Operations on offers, by type.",
-            "type",
-            &metrics.operations,
-        ),
-        (
-            "master/framework_task_ends",
-            "Ended tasks, by state.",
-            "state",
-            &metrics.ended,
-        ),
-    ] {
-        for (kind, count) in counts {
-            let more = Some((label, kind.to_lowercase()));
-            put(name, help, true, more, *count as f64);
-        }
-    }
-    for (state, count) in active(framework) {
-        let more = Some(("state", state.as_str_name().to_lowercase()));
-        let help = "Tasks that have not ended, by state.";
-        put("master/framework_tasks", help, false, more, count as f64);
-    }
-    let subscribed = f64::from(u8::from(framework.is_connected()));
-    let help = "1 while the scheduler is subscribed.";
-    put("master/framework_subscribed", help, false, None, subscribed);
-    let held = held(snapshot, framework);
-    let help = "How long a framework has held the offer that it has held longest.";
-    put(
-        "master/framework_longest_held_offer_seconds",
-        help,
-        false,
-        None,
-        held,
-    );
-}
-
-/// Who hoards: seconds since the oldest offer that a framework has not answered.
-fn held(snapshot: &Snapshot, framework: &Framework) -> f64 {
-    snapshot
-        .longest_held(framework)
-        .unwrap_or_default()
-        .as_secs_f64()
-}
-
-/// A name as part of a path: what is not a letter, a digit or one of `-_.~` is written `%XX`.
-fn encoded(name: &str) -> String {
-    let mut text = String::new();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_frameworks_are_one_part_of_a_path() {
-        assert_eq!(encoded("golden pymesos"), "golden%20pymesos");
-        assert_eq!(encoded("a/b_c-1.0~\u{e4}"), "a%2Fb_c-1.0~%C3%A4");
     }
 }

@@ -53,6 +53,8 @@ pub(super) struct Bench {
     events: BTreeMap<ConnectionId, Vec<scheduler::Event>>,
     messages: BTreeMap<ConnectionId, Vec<FromMaster>>,
     pub(super) closed: BTreeSet<ConnectionId>,
+    /// Schedulers that are to be told of again when they have read.
+    pub(super) awaiting_room: BTreeSet<ConnectionId>,
     replies: BTreeMap<RequestId, Result<Reply, CallError>>,
     pub(super) published: Vec<OperatorEvent>,
 }
@@ -158,6 +160,7 @@ impl Bench {
             events: BTreeMap::new(),
             messages: BTreeMap::new(),
             closed: BTreeSet::new(),
+            awaiting_room: BTreeSet::new(),
             replies: BTreeMap::new(),
             published: Vec::new(),
         };
@@ -204,6 +207,9 @@ impl Bench {
                 } => {
                     assert!(!self.closed.contains(&connection), "sent after close");
                     self.messages.entry(connection).or_default().push(*message);
+                }
+                Effect::AwaitRoom { connection } => {
+                    assert!(self.awaiting_room.insert(connection), "asked twice");
                 }
                 Effect::CloseScheduler { connection } | Effect::CloseAgent { connection } => {
                     self.closed.insert(connection);

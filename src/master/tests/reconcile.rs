@@ -142,3 +142,101 @@ fn there_is_no_answer_while_agents_are_recovering() {
     ask(&mut bench, &scheduler, &[("t", Some(&(&agent_id).into()))]);
     assert_eq!(bench.states(&scheduler), [TaskState::TaskUnreachable]);
 }
+
+/// A framework whose agent has come back with this many running tasks.
+fn crowd(bench: &mut Bench, tasks: usize) -> Scheduler {
+    let (scheduler, mut agent) = bench.running(framework("f"));
+    let report = bench.report(&scheduler);
+    let all = (0..tasks).map(|number| v1::Task {
+        name: format!("task {number}"),
+        task_id: format!("t{number:06}").as_str().into(),
+        resources: Vec::new(),
+        ..report.clone()
+    });
+    let mut info = framework("f");
+    info.id = Some((&scheduler.id).into());
+    bench.disconnect_agent(&agent);
+    bench.return_agent(&mut agent, all.collect(), vec![info]);
+    bench.events(scheduler.connection);
+    scheduler
+}
+
+/// What a scheduler hears that reads whenever the master waits for that; and in how many slices.
+fn read_all(bench: &mut Bench, scheduler: &Scheduler) -> (Vec<String>, usize) {
+    let (mut ids, mut slices) = (Vec::new(), 0);
+    loop {
+        let statuses = bench.statuses(scheduler);
+        assert!(statuses.len() <= 256, "{} in one step", statuses.len());
+        ids.extend(statuses.into_iter().map(|status| status.task_id.value));
+        slices += 1;
+        let connection = scheduler.connection;
+        if !bench.awaiting_room.remove(&connection) {
+            return (ids, slices);
+        }
+        bench.step(Event::SchedulerHasRoom { connection });
+    }
+}
+
+#[test]
+fn many_tasks_are_told_of_in_slices() {
+    let mut bench = Bench::new();
+    let scheduler = crowd(&mut bench, 1000);
+    ask(&mut bench, &scheduler, &[]);
+    // The second one is for nothing that the first does not answer; the third comes behind them.
+    ask(&mut bench, &scheduler, &[]);
+    ask(&mut bench, &scheduler, &[("x", None), ("t000007", None)]);
+    let (ids, slices) = read_all(&mut bench, &scheduler);
+    let known = (0..1000).map(|number| format!("t{number:06}"));
+    let known: Vec<String> = known.collect();
+    assert_eq!(ids[..1000], known);
+    assert_eq!(ids[1000..2000], known, "asked again after the first slice");
+    assert_eq!(ids[2000..], ["x", "t000007"]);
+    assert_eq!(slices, 8);
+
+    let names: Vec<(&str, Option<&v1::AgentId>)> =
+        known.iter().map(|id| (id.as_str(), None)).collect();
+    ask(&mut bench, &scheduler, &names);
+    let (ids, slices) = read_all(&mut bench, &scheduler);
+    assert_eq!((ids, slices), (known, 4));
+}
+
+#[test]
+fn answers_end_with_the_stream_they_are_for() {
+    let mut bench = Bench::new();
+    let scheduler = crowd(&mut bench, 1000);
+    ask(&mut bench, &scheduler, &[]);
+    assert!(bench.awaiting_room.remove(&scheduler.connection));
+    bench.disconnect(&scheduler);
+    bench.events(scheduler.connection);
+    bench.step(Event::SchedulerHasRoom {
+        connection: scheduler.connection,
+    });
+    assert!(bench.events(scheduler.connection).is_empty());
+}
+
+#[test]
+fn a_scheduler_that_asks_and_never_reads_is_refused_in_the_end() {
+    let mut bench = Bench::new();
+    let (scheduler, _agent) = bench.running(framework("f"));
+    let task = call::reconcile::Task {
+        task_id: "x".into(),
+        agent_id: None,
+    };
+    let reconcile = call::Reconcile {
+        tasks: vec![task; 60_000],
+    };
+    let mut answers = Vec::new();
+    for _ in 0..4 {
+        let call = SchedulerCall::Reconcile(reconcile.clone());
+        answers.push(bench.call(&scheduler, call));
+    }
+    let refused = answers.pop().unwrap().unwrap_err();
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(refused.kind, crate::master::CallErrorKind::Unavailable);
+    let text = refused.message;
+    assert!(
+        text.starts_with("reconcile.tasks: 239744 tasks wait"),
+        "{text}"
+    );
+    assert_eq!(bench.statuses(&scheduler).len(), 256);
+}

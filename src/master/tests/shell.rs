@@ -109,44 +109,147 @@ async fn from_subscription_to_running_task() {
     assert!(late.message.contains("shutting down"), "{late}");
 }
 
-#[tokio::test]
-async fn a_scheduler_that_does_not_read_is_let_go() {
-    let (master, metrics) = running().await;
-    let mut stream = master
-        .handle
-        .subscribe(framework("f"), vec![], None)
-        .await
-        .unwrap();
-    let id = next(&mut stream)
-        .await
-        .subscribed
-        .unwrap()
-        .framework_id
-        .value;
-    let framework_id = FrameworkId::new(&*id);
-    let unknown = call::reconcile::Task {
-        task_id: "x".into(),
-        agent_id: None,
+/// A subscription and its framework's id.
+async fn subscribed(master: &Running) -> (crate::master::driver::Subscription, FrameworkId) {
+    let subscription = master.handle.subscribe(framework("f"), vec![], None);
+    let mut stream = subscription.await.unwrap();
+    let id = next(&mut stream).await.subscribed.unwrap().framework_id;
+    (stream, FrameworkId::new(&*id.value))
+}
+
+/// An agent that comes back with so many tasks of the framework.
+async fn crowd(
+    master: &Running,
+    framework_id: &FrameworkId,
+    tasks: usize,
+) -> crate::master::driver::AgentLink {
+    let agent = master.handle.connect_agent("10.0.0.1:5051".to_owned());
+    let mut agent = agent.await.unwrap();
+    let agent_id: v1::AgentId = "m-S7".into();
+    let task = |number: usize| v1::Task {
+        name: "task".to_owned(),
+        task_id: format!("t{number:06}").as_str().into(),
+        framework_id: framework_id.into(),
+        agent_id: agent_id.clone(),
+        state: TaskState::TaskRunning.into(),
+        ..v1::Task::default()
     };
-    let ask = SchedulerCall::Reconcile(call::Reconcile {
-        tasks: vec![unknown; 2000],
+    let mut info = framework("f");
+    info.id = Some(framework_id.into());
+    let mut itself = agent_info("a");
+    itself.id = Some(agent_id.clone());
+    let message = FromAgent::Reregister(link::Reregister {
+        agent: itself,
+        tasks: (0..tasks).map(task).collect(),
+        frameworks: vec![info],
+        version: "0.1.0".to_owned(),
+        ..link::Reregister::default()
     });
+    let connection = agent.connection();
+    let said = master.handle.agent_message(connection, message);
+    said.await.unwrap();
+    agent.recv().await.unwrap();
+    agent
+}
+
+/// How many updates of all these tasks come, and how long the loop lets others wait meanwhile.
+async fn reconciled(
+    master: &Running,
+    (stream, framework_id): (&mut crate::master::driver::Subscription, &FrameworkId),
+    tasks: Vec<call::reconcile::Task>,
+    wanted: usize,
+) {
+    let ask = SchedulerCall::Reconcile(call::Reconcile { tasks });
     let stream_id = Some(stream.connection());
     let call = master
         .handle
         .scheduler_call(framework_id.clone(), stream_id, ask);
     call.await.unwrap();
+    let mut told = BTreeSet::new();
+    while told.len() < wanted {
+        if let Some(update) = next(stream).await.update {
+            let status = update.status;
+            assert_eq!(status.reason(), v1::task_status::Reason::Reconciliation);
+            told.insert(status.task_id.value);
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_of_a_large_reconciliation_arrives() {
+    let (master, metrics) = running().await;
+    let (mut stream, framework_id) = subscribed(&master).await;
+    let _agent = crowd(&master, &framework_id, 100_000).await;
+    let named = |number: usize| call::reconcile::Task {
+        task_id: format!("t{number:06}").as_str().into(),
+        agent_id: None,
+    };
+    let who = (&mut stream, &framework_id);
+    reconciled(&master, who, (0..5_000).map(named).collect(), 5_000).await;
+    let who = (&mut stream, &framework_id);
+    reconciled(&master, who, vec![], 100_000).await;
+    assert!(metrics.snapshot()["queues/master_to_scheduler/full"].abs() < f64::EPSILON);
+    master.handle.shutdown().await;
+    master.task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_scheduler_that_does_not_read_is_let_go() {
+    let (master, metrics) = running().await;
+    let (mut agent, agent_id) = register(&master).await;
+    tokio::spawn(async move { while agent.recv().await.is_some() {} });
+    let (mut stream, framework_id) = subscribed(&master).await;
+    // What an executor says is sent at once, whoever reads it.
+    let message = FromAgent::ExecutorMessage(link::ExecutorMessage {
+        framework_id: (&framework_id).into(),
+        executor_id: "e".into(),
+        data: vec![0; 1 << 20],
+    });
+    let peer = master.handle.snapshot().await.unwrap().agents
+        [&crate::base::AgentId::new(&*agent_id.value)]
+        .status
+        .connection();
+    for _ in 0..40 {
+        let said = master.handle.agent_message(peer.unwrap(), message.clone());
+        said.await.unwrap();
+    }
     let state = master.handle.snapshot().await.unwrap();
     assert!(!state.frameworks[&framework_id].is_connected());
     assert!((metrics.snapshot()["queues/master_to_scheduler/full"] - 1.0).abs() < f64::EPSILON);
+    assert_eq!(stream.overflow(), Some(17), "an offer, and 16 MiB");
     let mut read = 0;
     while stream.recv().await.is_some() {
         read += 1;
     }
     assert_eq!(
-        read, 1024,
+        read, 17,
         "what was queued is still read, then the stream ends"
     );
+    master.handle.shutdown().await;
+    master.task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_scheduler_that_reconciles_and_does_not_read_keeps_its_stream() {
+    let (master, _metrics) = running().await;
+    let (mut stream, framework_id) = subscribed(&master).await;
+    let unknown = call::reconcile::Task {
+        task_id: "x".into(),
+        agent_id: None,
+    };
+    let tasks = vec![unknown; 50_000];
+    let ask = SchedulerCall::Reconcile(call::Reconcile { tasks });
+    let stream_id = Some(stream.connection());
+    let call = master
+        .handle
+        .scheduler_call(framework_id.clone(), stream_id, ask);
+    call.await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let state = master.handle.snapshot().await.unwrap();
+    assert!(state.frameworks[&framework_id].is_connected());
+    for _ in 0..50_000 {
+        assert!(next(&mut stream).await.update.is_some());
+    }
     master.handle.shutdown().await;
     master.task.await.unwrap().unwrap();
 }

@@ -294,3 +294,53 @@ proptest! {
         let _ = from_json::<Call>(&text);
     }
 }
+
+#[test]
+fn numbers_are_the_shortest_texts_that_mean_them() {
+    let mut numbers = vec![
+        0.0,
+        -0.0,
+        -1.5,
+        0.001,
+        0.0001,
+        1e-7,
+        0.1,
+        1.0 / 3.0,
+        16.0,
+        65_536.0,
+        4_294_967_295.999_999,
+        4_294_967_296.0,
+        1e15,
+        1e16,
+        1e300,
+        1_795_200_522.25,
+        1_795_200_493.903_906,
+        f64::MAX,
+        f64::MIN_POSITIVE,
+    ];
+    // Times to the microsecond, amounts to the thousandth, and what is none of them.
+    let mut draw = 88_172_645_463_325_252_u64;
+    for _ in 0..20_000 {
+        draw ^= draw << 13;
+        draw ^= draw >> 7;
+        draw ^= draw << 17;
+        numbers.push((draw % 4_000_000_000_000_000) as f64 / 1e6);
+        numbers.push((draw % 100_000_000) as f64 / 1e3);
+        numbers.push((draw % 1000) as f64);
+        numbers.push(f64::from_bits(draw >> 2));
+    }
+    for number in numbers.into_iter().filter(|number| number.is_finite()) {
+        let mut w = super::writer::Writer::default();
+        w.double(number);
+        let text = String::from_utf8_lossy(&w.finish()).into_owned();
+        assert_eq!(text, format!("{number:?}"));
+    }
+    for number in [0, 9, 10, 42, -1, i64::MIN, i64::MAX] {
+        let mut w = super::writer::Writer::default();
+        w.int64(number);
+        assert_eq!(String::from_utf8_lossy(&w.finish()), number.to_string());
+    }
+    let mut w = super::writer::Writer::default();
+    w.uint64(u64::MAX);
+    assert_eq!(String::from_utf8_lossy(&w.finish()), u64::MAX.to_string());
+}

@@ -55,6 +55,12 @@ impl World {
                         self.at(at, Happening::ToAgent(connection, message));
                     }
                 }
+                master::Effect::AwaitRoom { connection } => {
+                    if let Some(at) = self.arrival(connection, true) {
+                        let event = master::Event::SchedulerHasRoom { connection };
+                        self.at(at, Happening::Master(incarnation, event));
+                    }
+                }
                 master::Effect::CloseScheduler { connection } => {
                     if let Some(at) = self.arrival(connection, true) {
                         self.at(at, Happening::SchedulerLosesMaster(connection));

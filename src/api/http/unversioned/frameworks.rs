@@ -8,7 +8,7 @@ use super::reply::Reply;
 use super::request::Request;
 use super::resources::summary;
 use super::tasks::task;
-use crate::api::http::parts::Parts;
+use crate::api::http::parts::{Parts, by_threads};
 use crate::api::http::shared::Shared;
 use crate::base::AgentId;
 use crate::master::Snapshot;
@@ -84,12 +84,16 @@ fn details(w: &mut Writer, framework: &Framework, shares: &Shares) {
 }
 
 /// One framework with its tasks.
-pub(super) fn framework<'a>(parts: &mut Parts<'a>, snapshot: &'a Snapshot, of: &'a Framework) {
-    let shares = Shares::of(snapshot, of);
+fn framework<'a>(
+    parts: &mut Parts<'a>,
+    snapshot: &'a Snapshot,
+    of: &'a Framework,
+    shares: &Shares,
+) {
     let w = parts.text();
     w.open();
-    members(w, of, &shares);
-    details(w, of, &shares);
+    members(w, of, shares);
+    details(w, of, shares);
     w.key("\"tasks\":");
     parts.list(of.tasks.values().map(Arc::as_ref).collect(), task);
     parts.text().key("\"unreachable_tasks\":");
@@ -138,9 +142,10 @@ pub(super) fn lists<'a>(parts: &mut Parts<'a>, snapshot: &'a Snapshot, wanted: O
     ] {
         parts.text().key(key);
         parts.text().open_list();
-        for one in list {
+        let shares = by_threads(list.len(), |at| Shares::of(snapshot, list[at]));
+        for (one, shares) in list.into_iter().zip(&shares) {
             parts.text().item();
-            framework(parts, snapshot, one);
+            framework(parts, snapshot, one, shares);
         }
         parts.text().close_list();
     }

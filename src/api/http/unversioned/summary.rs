@@ -1,6 +1,6 @@
 //! `/state-summary`: agents and frameworks with counts in place of tasks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::agents;
@@ -20,8 +20,8 @@ use crate::master::task::Task;
 /// Who runs where, and how many tasks are in which state.
 #[derive(Default)]
 struct Counts<'a> {
-    agents: BTreeMap<&'a AgentId, (StateCounts, BTreeSet<&'a FrameworkId>)>,
-    frameworks: BTreeMap<&'a FrameworkId, (StateCounts, BTreeSet<&'a AgentId>)>,
+    agents: HashMap<&'a AgentId, (StateCounts, BTreeSet<&'a FrameworkId>)>,
+    frameworks: HashMap<&'a FrameworkId, (StateCounts, BTreeSet<&'a AgentId>)>,
 }
 
 impl<'a> Counts<'a> {
@@ -45,12 +45,17 @@ impl<'a> Counts<'a> {
     fn add_framework(&mut self, framework: &'a Framework) {
         let lost = framework.unreachable_tasks.iter().map(|(_, task)| task);
         let ended = framework.completed_tasks.iter().map(|(_, task)| task);
+        let (counts, met) = self.frameworks.entry(&framework.id).or_default();
+        let mut seen: HashSet<&AgentId> = HashSet::new();
         for task in framework.tasks.values().chain(lost).chain(ended) {
-            self.add_to_agent(task);
-            let (counts, _) = self.frameworks.entry(&framework.id).or_default();
             counts.add(task.state);
-            self.meet(&task.agent_id, &framework.id);
+            let (counts, there) = self.agents.entry(&task.agent_id).or_default();
+            counts.add(task.state);
+            if seen.insert(&task.agent_id) {
+                there.insert(&framework.id);
+            }
         }
+        met.extend(seen);
     }
 
     fn add_to_agent(&mut self, task: &'a Arc<Task>) {

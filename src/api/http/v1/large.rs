@@ -8,7 +8,8 @@ use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
 use super::media::Media;
-use crate::api::http::parts::{Parts, Segments, by_threads};
+use super::tasks;
+use crate::api::http::parts::{Expected, Parts, Segments, by_threads};
 use crate::master::Snapshot;
 use crate::master::agent::{Agent, Executor};
 use crate::master::framework::Framework;
@@ -158,7 +159,7 @@ impl<'a> Lists<'a> {
                     ("\"unreachable_tasks\":", &self.unreachable),
                 ] {
                     parts.text().key(key);
-                    parts.list(list.clone(), |w, task| task.to_proto().write(w));
+                    parts.list(list.clone(), tasks::write);
                 }
             }
             Large::Executors => {
@@ -208,22 +209,22 @@ impl<'a> Lists<'a> {
                     (3, &self.completed),
                     (5, &self.unreachable),
                 ] {
-                    all.append(repeated(number, list, |task| task.to_proto()));
+                    all.append(repeated(number, list, |task, out| tasks::encode(task, out)));
                 }
             }
-            Large::Executors => all.append(repeated(1, &self.executors, executor)),
+            Large::Executors => all.append(messages(1, &self.executors, executor)),
             Large::Frameworks => {
                 for (number, list) in [(1, &self.frameworks), (2, &self.ended)] {
-                    all.append(repeated(number, list, |one| {
+                    all.append(messages(number, list, |one| {
                         snapshot.framework_to_proto(one)
                     }));
                 }
             }
             Large::Agents => {
-                all.append(repeated(1, &self.agents, |one| {
+                all.append(messages(1, &self.agents, |one| {
                     snapshot.agent_to_proto(one)
                 }));
-                all.append(repeated(2, &self.recovered, |info| AgentInfo::clone(info)));
+                all.append(messages(2, &self.recovered, |info| AgentInfo::clone(info)));
             }
         }
         all
@@ -247,22 +248,35 @@ fn nested(number: u32, content: Segments) -> Segments {
     whole
 }
 
+/// A field that is a list of messages, whose content `encode` appends.
+fn repeated<T: Sync>(
+    number: u32,
+    entries: &[T],
+    encode: impl Fn(&T, &mut Vec<u8>) + Sync,
+) -> Segments {
+    let blocks: Vec<&[T]> = entries.chunks(BLOCK).collect();
+    let expected = Expected::default();
+    let pieces = by_threads(blocks.len(), |at| {
+        let mut bytes = Vec::with_capacity(expected.size());
+        let mut content = Vec::new();
+        for entry in blocks[at] {
+            content.clear();
+            encode(entry, &mut content);
+            encode_key(number, WireType::LengthDelimited, &mut bytes);
+            encode_varint(content.len() as u64, &mut bytes);
+            bytes.extend_from_slice(&content);
+        }
+        expected.saw(bytes.len());
+        Bytes::from(bytes)
+    });
+    Segments::from_iter(pieces)
+}
+
 /// A field that is a list of messages.
-fn repeated<T: Sync, M: Message>(
+fn messages<T: Sync, M: Message>(
     number: u32,
     entries: &[T],
     make: impl Fn(&T) -> M + Sync,
 ) -> Segments {
-    let blocks: Vec<&[T]> = entries.chunks(BLOCK).collect();
-    let pieces = by_threads(blocks.len(), |at| {
-        let mut bytes = Vec::new();
-        for entry in blocks[at] {
-            encode_key(number, WireType::LengthDelimited, &mut bytes);
-            let message = make(entry);
-            encode_varint(message.encoded_len() as u64, &mut bytes);
-            message.encode_raw(&mut bytes);
-        }
-        Bytes::from(bytes)
-    });
-    Segments::from_iter(pieces)
+    repeated(number, entries, |entry, out| make(entry).encode_raw(out))
 }

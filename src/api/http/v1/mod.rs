@@ -7,7 +7,7 @@
 //! | `POST /api/v1/executor` | [`executor`] |
 //! | `POST /api/v1` of master and agent | [`operator`] |
 //! | streams of attached containers | [`attach`] |
-//! | reads of the whole cluster | [`large`] |
+//! | reads of the whole cluster | [`large`], [`tasks`] |
 //! | content types and what is accepted | [`media`] |
 //! | bodies to messages | [`request`] |
 //! | messages to bodies, streams of records | [`reply`] |
@@ -22,6 +22,7 @@ mod refusal;
 mod reply;
 mod request;
 mod scheduler;
+mod tasks;
 
 use std::future::Future;
 
