@@ -97,11 +97,7 @@ pub(super) fn of_framework(
 }
 
 /// One framework's metrics for Prometheus.
-pub(super) fn framework_samples(
-    snapshot: &Snapshot,
-    framework: &Framework,
-    all: &mut Vec<Sample>,
-) {
+pub(super) fn framework_samples(snapshot: &Snapshot, framework: &Framework, all: &mut Vec<Sample>) {
     let labels = |more: Option<(&'static str, String)>| {
         let mut labels = vec![
             ("framework", framework.info.name.clone()),
