@@ -170,6 +170,7 @@ pub(super) fn config(flags: &ClusterFlags, place: &Place, uuid: Uuid) -> MasterC
     config.completed_frameworks_max = flags.max_completed_frameworks as usize;
     config.completed_tasks_max = flags.max_completed_tasks_per_framework as usize;
     config.unreachable_tasks_max = flags.max_unreachable_tasks_per_framework as usize;
+    config.frameworks_published = flags.publish_per_framework_metrics;
     config.watchers_max = flags.max_operator_event_stream_subscribers.get() as usize;
     config.agent_removal_interval = flags.agent_removal_rate_limit.map(|limit| limit.interval);
     config.registry_gc_interval = flags.registry_gc_interval;

@@ -39,6 +39,8 @@ pub struct MasterConfig {
     pub completed_tasks_max: usize,
     /// `--max_unreachable_tasks_per_framework`.
     pub unreachable_tasks_max: usize,
+    /// `--publish_per_framework_metrics`.
+    pub frameworks_published: bool,
     /// `--max_operator_event_stream_subscribers`: the oldest stream is closed for one more.
     pub watchers_max: usize,
     /// `--agent_removal_rate_limit`: time between two agents that are marked unreachable.
@@ -89,6 +91,7 @@ impl MasterConfig {
             completed_frameworks_max: 50,
             completed_tasks_max: 1000,
             unreachable_tasks_max: 1000,
+            frameworks_published: true,
             watchers_max: 1000,
             agent_removal_interval: None,
             registry_gc_interval: Duration::from_secs(15 * 60),

@@ -379,6 +379,7 @@ impl Master {
             offers: self.offers.clone(),
             metrics: self.metrics.clone(),
             allocator: self.allocator.metrics().clone(),
+            frameworks_published: self.config.frameworks_published,
             allocation_candidates: self.allocator.candidate_count(),
             offer_filters: self.allocator.filter_count(),
         }

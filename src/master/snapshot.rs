@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imbl::OrdMap;
+use prost::Message as _;
 
 use crate::allocator::AllocatorMetrics;
 use crate::base::{AgentId, FrameworkId, Instant, OfferId, TaskId, Timestamp};
@@ -66,6 +67,8 @@ pub struct Snapshot {
     pub metrics: Metrics,
     /// What the allocator has counted.
     pub allocator: AllocatorMetrics,
+    /// Whether metrics have each framework's own.
+    pub frameworks_published: bool,
     /// How many agents the next allocation pass will look at.
     pub allocation_candidates: usize,
     /// How many filters of declined offers there are.
@@ -77,6 +80,18 @@ impl Snapshot {
     #[must_use]
     pub fn elected(&self) -> Timestamp {
         self.started
+    }
+
+    /// Bytes of what the registry holds of agents.
+    #[must_use]
+    pub fn registry_size(&self) -> usize {
+        let admitted = self.agents.values().map(|agent| &agent.info);
+        let admitted = admitted.chain(self.recovered_agents.values());
+        let admitted: usize = admitted.map(|info| info.encoded_len()).sum();
+        let given_up = self.unreachable_agents.keys();
+        let given_up = given_up.chain(self.gone_agents.keys());
+        let given_up = given_up.map(|id| id.as_str().len() + size_of::<Timestamp>());
+        admitted + given_up.sum::<usize>()
     }
 
     /// A live task.

@@ -85,8 +85,7 @@ impl OperatorCalls {
     /// The master is shutting down.
     pub async fn metrics(&self) -> Result<BTreeMap<String, f64>, ApiError> {
         let (snapshot, filters) = (self.master.snapshot().await?, self.master.filters().await?);
-        let frameworks = self.publishes_frameworks();
-        Ok(aside(move || operator_metrics::by_name(&snapshot, &filters, frameworks)).await)
+        Ok(aside(move || operator_metrics::by_name(&snapshot, &filters)).await)
     }
 
     /// The master's metrics with their explanations.
@@ -96,15 +95,7 @@ impl OperatorCalls {
     /// The master is shutting down.
     pub async fn samples(&self) -> Result<Vec<Sample>, ApiError> {
         let (snapshot, filters) = (self.master.snapshot().await?, self.master.filters().await?);
-        let frameworks = self.publishes_frameworks();
-        Ok(aside(move || operator_metrics::samples(&snapshot, &filters, frameworks)).await)
-    }
-
-    /// `--publish_per_framework_metrics`.
-    fn publishes_frameworks(&self) -> bool {
-        let mut flags = self.daemon.flags.iter();
-        let flag = flags.find(|flag| flag.name == "publish_per_framework_metrics");
-        flag.and_then(|flag| flag.value.as_deref()) != Some("false")
+        Ok(aside(move || operator_metrics::samples(&snapshot, &filters)).await)
     }
 
     /// SUBSCRIBE.

@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use prost::Message as _;
-
 use super::framework_metrics::{framework_samples, of_framework};
 use super::role_metrics;
-use crate::base::Timestamp;
 use crate::master::Snapshot;
 use crate::master::framework_metrics::operations;
 use crate::proto::v1::offer::operation::Type as Operation;
@@ -47,13 +44,9 @@ impl Gauge {
     }
 }
 
-/// Everything under Mesos' names; each framework's own only if `frameworks` are published.
+/// Everything under Mesos' names.
 #[must_use]
-pub fn by_name(
-    snapshot: &Snapshot,
-    filters: &BTreeMap<Role, usize>,
-    frameworks: bool,
-) -> BTreeMap<String, f64> {
+pub fn by_name(snapshot: &Snapshot, filters: &BTreeMap<Role, usize>) -> BTreeMap<String, f64> {
     let counters = snapshot.metrics.counters().into_iter();
     let mut all: BTreeMap<_, _> = counters.map(|(name, count)| (name, count as f64)).collect();
     let passes = snapshot.allocator.passes as f64;
@@ -74,7 +67,11 @@ pub fn by_name(
     // The allocator is a part of the master's loop here; its older name is kept beside the newer one.
     let waiting = snapshot.allocation_candidates as f64;
     all.insert("allocator/event_queue_dispatches".to_owned(), waiting);
-    for framework in snapshot.frameworks.values().filter(|_| frameworks) {
+    for framework in snapshot
+        .frameworks
+        .values()
+        .filter(|_| snapshot.frameworks_published)
+    {
         of_framework(snapshot, framework, &mut all);
     }
     all
@@ -151,13 +148,9 @@ fn of_principals(snapshot: &Snapshot, all: &mut BTreeMap<String, f64>) {
     }
 }
 
-/// Everything for Prometheus; each framework's own only if `frameworks` are published.
+/// Everything for Prometheus.
 #[must_use]
-pub fn samples(
-    snapshot: &Snapshot,
-    filters: &BTreeMap<Role, usize>,
-    frameworks: bool,
-) -> Vec<Sample> {
+pub fn samples(snapshot: &Snapshot, filters: &BTreeMap<Role, usize>) -> Vec<Sample> {
     let counter = |name: &str, help: &str, value: u64| Sample {
         name: name.to_owned(),
         help: help.trim().to_owned(),
@@ -222,7 +215,11 @@ pub fn samples(
     }
     role_metrics::samples(snapshot, filters, &mut all);
     operation_samples(snapshot, &mut all);
-    for framework in snapshot.frameworks.values().filter(|_| frameworks) {
+    for framework in snapshot
+        .frameworks
+        .values()
+        .filter(|_| snapshot.frameworks_published)
+    {
         framework_samples(snapshot, framework, &mut all);
     }
     all
@@ -280,25 +277,13 @@ fn gauges(snapshot: &Snapshot) -> Vec<Gauge> {
     let gauge = Gauge::plain(
         "registrar/registry_size_bytes",
         help,
-        registry_size(snapshot),
+        snapshot.registry_size() as f64,
     );
     all.push(gauge);
     counts(snapshot, &mut all);
     task_states(snapshot, &mut all);
     resources(snapshot, &mut all);
     all
-}
-
-/// Bytes of the registry's records of agents.
-fn registry_size(snapshot: &Snapshot) -> f64 {
-    let admitted = snapshot.agents.values().map(|agent| &agent.info);
-    let admitted = admitted.chain(snapshot.recovered_agents.values());
-    let admitted: usize = admitted.map(|info| info.encoded_len()).sum();
-    let given_up = snapshot.unreachable_agents.keys();
-    let given_up = given_up.chain(snapshot.gone_agents.keys());
-    let time = size_of::<Timestamp>();
-    let given_up: usize = given_up.map(|id| id.as_str().len() + time).sum();
-    (admitted + given_up) as f64
 }
 
 fn counts(snapshot: &Snapshot, all: &mut Vec<Gauge>) {
