@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant as Clock};
 
 use criterion::Criterion;
-use mesosd::allocator::{AgentSpec, AllocatorConfig};
+use mesosd::allocator::{Allocation, AllocatorConfig};
 use mesosd::base::Rng;
-use mesosd::resources::{Label, Reservation, Resource, Resources};
+use mesosd::resources::{Conversion, Label, Reservation, Resource, Resources, Scalar};
 use mesosd::roles::Role;
 
 use crate::workload::{Samples, Workload, agent_id, bag, framework_id};
@@ -46,7 +46,10 @@ pub(crate) fn update_operations(criterion: &mut Criterion, roles: usize, each: u
             let mut sum = Duration::ZERO;
             for _ in 0..times {
                 let mut work = Workload::new(AllocatorConfig::default());
-                let mut total = bag("cpus:100000;mem:10000000;disk:10000000");
+                let free = 31_000 + roles * each;
+                let mut total = bag(&format!(
+                    "cpus:100000;mem:10000000;disk:10000000;ports:[20000-30999,{free}-39999]"
+                ));
                 for (at, name) in names.iter().enumerate() {
                     for which in 0..each {
                         total += &objects(name, &mut rng, at * each + which);
@@ -54,21 +57,33 @@ pub(crate) fn update_operations(criterion: &mut Criterion, roles: usize, each: u
                     work.add_framework(at, std::slice::from_ref(name), &[]);
                 }
                 work.add_agent_of(0, total.clone(), &BTreeMap::new());
-                let more = &total + &objects(&names[0], &mut rng, roles * each);
-                let mut change = |total: &Resources| {
+                work.pass(SECOND);
+                let plain = |offer: &&Allocation| offer.resources.cpus() > Scalar::whole(1000);
+                let offer = work
+                    .offers
+                    .iter()
+                    .find(plain)
+                    .expect("somebody has it")
+                    .clone();
+                let reserved = objects(&offer.role, &mut rng, roles * each);
+                let level = Conversion {
+                    consumed: reserved.map(Resource::unreserved).allocate(&offer.role),
+                    converted: reserved.allocate(&offer.role),
+                };
+                let back = Conversion {
+                    consumed: level.converted.clone(),
+                    converted: level.consumed.clone(),
+                };
+                let mut change = |conversion: &Conversion| {
                     let clock = Clock::now();
-                    let total = total.clone();
-                    let spec = AgentSpec {
-                        total,
-                        ..AgentSpec::default()
-                    };
-                    work.allocator.update_agent(&agent_id(0), spec);
+                    let (who, whose) = (&offer.framework, &offer.agent);
+                    work.allocator.convert_allocated(who, whose, conversion);
                     clock.elapsed()
                 };
                 let (mut in_all, mut out_all) = (Duration::ZERO, Duration::ZERO);
                 for _ in 0..20 {
-                    in_all += change(&more);
-                    out_all += change(&total);
+                    in_all += change(&level);
+                    out_all += change(&back);
                 }
                 reserve.0.push(in_all);
                 unreserve.0.push(out_all);

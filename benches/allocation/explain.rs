@@ -6,17 +6,10 @@ use std::time::{Duration, Instant as Clock};
 
 use criterion::Criterion;
 
-use super::Cluster;
-use super::workload::{FOR_GOOD, Samples, framework_id};
+use crate::rounds::{cluster, next_round};
+use crate::workload::{Samples, framework_id};
 
-impl Cluster {
-    /// Everything comes back refused, and every agent is dirty.
-    fn next_round(&mut self, agents: usize) {
-        self.decline_all(FOR_GOOD);
-        self.touch(agents);
-        self.round += 1;
-    }
-}
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The smallest and the middle time.
 fn least_and_middle(samples: &Samples) -> (Duration, Duration) {
@@ -37,24 +30,25 @@ pub(super) fn explain(criterion: &mut Criterion, agents: usize, frameworks: usiz
         bencher.iter_custom(|rounds| {
             let mut sum = Duration::ZERO;
             for _ in 0..rounds {
-                let new = || Cluster::new(agents, frameworks);
-                let (one, other) = clusters.get_or_insert_with(|| (new(), new()));
-                one.next_round(agents);
-                other.next_round(agents);
-                let who = framework_id(one.round % frameworks);
+                let new = || cluster(agents, frameworks);
+                let (one, other, round) = clusters.get_or_insert_with(|| (new(), new(), 0_usize));
+                next_round(one, agents);
+                next_round(other, agents);
+                *round += 1;
+                let who = framework_id(*round % frameworks);
                 let begin = Clock::now();
                 black_box(one.allocator.explain(&who, one.now));
                 answers.0.push(begin.elapsed());
                 // By turns, so that neither finds warmer caches.
-                if one.round % 2 == 0 {
-                    asked.0.push(one.pass());
-                    unasked.0.push(other.pass());
+                if round.is_multiple_of(2) {
+                    asked.0.push(one.pass(SECOND));
+                    unasked.0.push(other.pass(SECOND));
                 } else {
-                    unasked.0.push(other.pass());
-                    asked.0.push(one.pass());
+                    unasked.0.push(other.pass(SECOND));
+                    asked.0.push(one.pass(SECOND));
                 }
                 sum += unasked.0.last().copied().unwrap_or_default();
-                if one.round + 1 == frameworks {
+                if *round + 1 == frameworks {
                     clusters = None;
                 }
             }

@@ -45,7 +45,7 @@ fn whole(role: &Role, amounts: &str) -> Quota {
     Quota::new(role, amounts, limits).expect("the bench's own quota")
 }
 
-/// `alloc/quota/SMALL+LARGE`, `alloc/quota-random/SMALL+LARGE`.
+/// `alloc/quota/SMALL-LARGE`, `alloc/quota-random/SMALL-LARGE`.
 pub(crate) fn large_and_small(
     criterion: &mut Criterion,
     small: usize,
@@ -56,7 +56,7 @@ pub(crate) fn large_and_small(
         Sorter::Drf => "quota",
         Sorter::Random => "quota-random",
     };
-    let id = format!("alloc/{name}/{small}+{large}");
+    let id = format!("alloc/{name}/{small}-{large}");
     let agents = small / 5 + 5 * large;
     let names = [
         "set quotas",

@@ -9,6 +9,7 @@ use mesosd::allocator::{
     AgentSpec, Allocation, Allocator, AllocatorConfig, Capabilities, Capability, Filter,
     FrameworkSpec,
 };
+use mesosd::attributes::parse as parse_attributes;
 use mesosd::base::{AgentId, FrameworkId, Instant};
 use mesosd::resources::{Resources, parse};
 use mesosd::roles::Role;
@@ -32,6 +33,11 @@ pub(crate) fn agent_id(number: usize) -> AgentId {
 /// A framework's id as a master gives it.
 pub(crate) fn framework_id(number: usize) -> FrameworkId {
     FrameworkId::new(format!("8e4a9f6e-5c32-4ae1-8e3b-000000000000-{number:04}"))
+}
+
+/// A number in the environment.
+pub(crate) fn setting(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 /// An allocator, the offers that are out and the time.
@@ -85,6 +91,17 @@ impl Workload {
         self.allocator.add_agent(agent_id(number), spec, used);
     }
 
+    /// Adds an idle agent that is described like this.
+    pub(crate) fn add_agent_with(&mut self, number: usize, total: &str, attributes: &str) {
+        let spec = AgentSpec {
+            total: bag(total),
+            attributes: parse_attributes(attributes).expect("the bench's own text"),
+            ..AgentSpec::default()
+        };
+        let id = agent_id(number);
+        self.allocator.add_agent(id, spec, &BTreeMap::new());
+    }
+
     /// One pass, all of its slices, so long after the last.
     pub(crate) fn pass(&mut self, later: Duration) -> Duration {
         self.now = self.now.after(later);
@@ -102,6 +119,14 @@ impl Workload {
             filter,
             self.now,
         );
+    }
+
+    /// Gives one offer back of which nothing was used, as a scheduler's DECLINE does.
+    pub(crate) fn decline(&mut self, offer: &Allocation, filter: Filter) {
+        let (who, whose) = (&offer.framework, &offer.agent);
+        let filter = Some(filter);
+        self.allocator
+            .decline(who, whose, &offer.resources, filter, self.now);
     }
 
     /// Gives all offers back.
@@ -133,13 +158,19 @@ impl Samples {
         println!(
             "{id} {what}: min {min:.3} ms, p50 {p50:.3} ms, p90 {p90:.3} ms, p99 {p99:.3} ms, max {max:.3} ms, n {n}"
         );
+        if cfg!(debug_assertions) {
+            println!("not kept: this is no release build");
+            return;
+        }
         let commit = std::process::Command::new("git")
             .args(["rev-parse", "--short", "HEAD"])
             .output()
             .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
             .unwrap_or_default();
+        // `alloc/decline/1000x100` is the bench `alloc/decline` with the parameters `1000x100`.
+        let (bench, parameters) = id.rsplit_once('/').unwrap_or((id, ""));
         let line = serde_json::json!({
-            "id": id, "what": what, "commit": commit,
+            "id": bench, "parameters": parameters, "what": what, "commit": commit,
             "min": min, "p50": p50, "p90": p90, "p99": p99, "max": max, "n": n,
         });
         let folder = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
