@@ -69,6 +69,8 @@ pub struct Timing {
     pub registration_backoff_factor: Duration,
     /// Silence of the master after which the link is given up, until the master names its own.
     pub ping_timeout: Duration,
+    /// How often a silent master is asked whether it is there, and how long it may take to answer.
+    pub link_keepalive: Duration,
     /// From launch to SUBSCRIBE of an executor.
     pub executor_registration_timeout: Duration,
     /// From a restart of the agent to the SUBSCRIBE of executors that survived it.
@@ -88,6 +90,7 @@ impl Default for Timing {
         Self {
             registration_backoff_factor: Duration::from_secs(1),
             ping_timeout: Duration::from_secs(75),
+            link_keepalive: Duration::from_secs(20),
             executor_registration_timeout: Duration::from_secs(60),
             executor_reregistration_timeout: Duration::from_secs(2),
             executor_shutdown_grace_period: Duration::from_secs(5),

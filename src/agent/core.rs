@@ -201,7 +201,7 @@ impl Agent {
             }),
             Event::Shutdown { destroy } => self.shutdown(destroy, effects),
         }
-        self.finish_drain(effects);
+        self.finish_drain(now, effects);
         self.end_if_empty(effects);
         if cfg!(debug_assertions) {
             self.check_invariants();

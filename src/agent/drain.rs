@@ -1,5 +1,5 @@
 //! Drains: an operator wants the agent empty. It is written down before the first task is ended, so that
-//! a restarted agent goes on; it is over when no task and no update is left.
+//! a restarted agent goes on; it is over when no task, executor and update is left.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use crate::proto::v1;
 use super::checkpoint::Record;
 use super::core::{Agent, Pending, TaskKey};
 use super::effect::Effects;
+use super::executor::{Ending, ExecutorStatus};
 
 /// What tasks get whose kill policy says nothing (Mesos' executors).
 const GRACE: Duration = Duration::from_secs(3);
@@ -53,20 +54,46 @@ impl Agent {
         }
     }
 
-    /// Ends the drain when nothing is left to be ended or told.
-    pub(super) fn finish_drain(&mut self, effects: &mut Effects) {
-        if self.drain.is_none() || !self.streams.is_empty() || !self.pending.is_empty() {
+    /// Ends executors that have nothing to do any more, and the drain when nothing is left to be ended or
+    /// told.
+    pub(super) fn finish_drain(&mut self, now: Now, effects: &mut Effects) {
+        if self.drain.is_none() || !self.pending.is_empty() {
+            return;
+        }
+        self.end_idle_executors(now, effects);
+        if !self.streams.is_empty() {
             return;
         }
         let mut frameworks = self.frameworks.values();
         let left = frameworks.any(|framework| {
             let mut executors = framework.executors.values();
-            executors.any(|executor| !executor.tasks.is_empty())
+            executors.any(|executor| !executor.tasks.is_empty() || executor.status.has_container())
         });
         if !left {
             tracing::info!("the agent is drained");
             self.drain = None;
             self.checkpoint(Record::Drained, Pending::Nothing, effects);
+        }
+    }
+}
+
+impl Agent {
+    /// Executors of frameworks' own wait for more tasks, which will not come.
+    fn end_idle_executors(&mut self, now: Now, effects: &mut Effects) {
+        let all = self.frameworks.values().flat_map(|framework| {
+            let executors = framework.executors.values();
+            executors.map(|executor| (framework.id.clone(), executor))
+        });
+        let idle: Vec<_> = all
+            .filter(|(_, executor)| {
+                executor.status == ExecutorStatus::Running
+                    && !executor.command_executor
+                    && executor.tasks.is_empty()
+            })
+            .map(|(id, executor)| (id, executor.id.clone()))
+            .collect();
+        for key in idle {
+            self.end_executor(now, &key, Ending::Shutdown, effects);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::base::{ConnectionId, RequestId};
 use crate::proto::v1;
 use crate::runtime::{SystemClock, TimerTable};
 
-use super::checkpoint::{Journal, JournalError, Paths};
+use super::checkpoint::{Journal, JournalError, Keeping, Paths};
 use super::config::AgentConfig;
 use super::container::{ContainerEvent, Containers};
 use super::core::Agent;
@@ -33,7 +33,7 @@ pub struct AgentParts {
     /// Where the executors' socket goes (`--runtime_dir`).
     pub runtime_dir: PathBuf,
     /// `work_dir` stays when the agent ends; one that goes with it needs no flush to disk.
-    pub lasting: bool,
+    pub keeping: Keeping,
     /// The leading master's `host:port`; `None` while nobody leads. It may change.
     pub masters: watch::Receiver<Option<String>>,
     /// What runs containers.
@@ -80,7 +80,7 @@ pub fn start(parts: AgentParts) -> Result<Running, AgentError> {
     let (answers, answered) = mpsc::unbounded_channel();
     let journal_answers = answers.clone();
     let paths = Paths::new(parts.config.work_dir.clone());
-    let (journal, checkpointed) = Journal::open(&paths, parts.lasting, move |(token, result)| {
+    let (journal, checkpointed) = Journal::open(&paths, parts.keeping, move |(token, result)| {
         // A closed queue means that the agent has ended.
         drop(journal_answers.send(Event::Checkpointed { token, result }));
     })?;
@@ -96,7 +96,14 @@ pub fn start(parts: AgentParts) -> Result<Running, AgentError> {
     let numbers = Arc::new(AtomicU64::new(1));
     let (link_sender, link_events) = link::channel();
     let seed = parts.config.seed;
-    let client = LinkClient::new(parts.masters, link_sender, Arc::clone(&numbers), seed);
+    let keepalive = parts.config.timing.link_keepalive;
+    let client = LinkClient::new(
+        parts.masters,
+        link_sender,
+        Arc::clone(&numbers),
+        keepalive,
+        seed,
+    );
     let agent = Agent::new(parts.config, checkpointed, SystemClock.now());
     let (found, root) = (answers.clone(), paths.agents());
     tokio::task::spawn_blocking(move || {

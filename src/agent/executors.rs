@@ -424,10 +424,7 @@ impl Agent {
         }
         let executor = framework.executors.remove(&key.1).expect("found above");
         if executor.status == ExecutorStatus::Terminated {
-            framework.completed_executors.push_back(executor);
-            while framework.completed_executors.len() > completed_max {
-                framework.completed_executors.pop_front();
-            }
+            framework.remember(executor, completed_max);
         } else {
             // It was never launched; its container id dies with it.
             self.containers.remove(&executor.container_id);
@@ -475,7 +472,7 @@ impl Agent {
     }
 
     /// Keeps an ended framework visible, merged with what is remembered of its earlier time here.
-    fn remember_framework(&mut self, mut framework: Arc<super::framework::Framework>) {
+    pub(super) fn remember_framework(&mut self, mut framework: Arc<super::framework::Framework>) {
         let earlier = self
             .completed_frameworks
             .iter()

@@ -52,6 +52,14 @@ impl Framework {
         can(&self.info, wanted)
     }
 
+    /// Keeps an ended run visible, and at most `max` of them.
+    pub(super) fn remember(&mut self, executor: Arc<Executor>, max: usize) {
+        self.completed_executors.push_back(executor);
+        while self.completed_executors.len() > max {
+            self.completed_executors.pop_front();
+        }
+    }
+
     /// The executor that holds a task.
     #[must_use]
     pub fn executor_of(&self, task_id: &TaskId) -> Option<&Arc<Executor>> {

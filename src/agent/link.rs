@@ -24,8 +24,6 @@ const MESSAGE_MAX: usize = 64 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the master may take to open the stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
-/// Keeps middleboxes awake and finds dead peers.
-const KEEPALIVE: Duration = Duration::from_secs(20);
 /// How long a closed stream may take to send what was queued.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 /// First and longest pause between attempts; a random half is taken off.
@@ -104,6 +102,8 @@ pub(super) struct LinkClient {
     masters: watch::Receiver<Option<String>>,
     events: mpsc::Sender<LinkEvent>,
     connections: Arc<AtomicU64>,
+    /// Keeps middleboxes awake and finds dead peers.
+    keepalive: Duration,
     rng: Rng,
 }
 
@@ -117,12 +117,14 @@ impl LinkClient {
         masters: watch::Receiver<Option<String>>,
         events: mpsc::Sender<LinkEvent>,
         connections: Arc<AtomicU64>,
+        keepalive: Duration,
         seed: u64,
     ) -> Self {
         Self {
             masters,
             events,
             connections,
+            keepalive,
             rng: Rng::seeded(seed, "agent link"),
         }
     }
@@ -185,7 +187,7 @@ impl LinkClient {
         let mut masters = self.masters.clone();
         // A machine that is off answers nothing at all: who waits for it misses the next leader.
         let mut incoming = tokio::select! {
-            opened = open(address, outgoing) => opened?,
+            opened = open(address, outgoing, self.keepalive) => opened?,
             () = moved(&mut masters, address) => return Err(LinkError::Moved),
         };
         let connection = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed));
@@ -256,14 +258,15 @@ impl LinkClient {
 async fn open(
     address: &str,
     outgoing: mpsc::Receiver<FromAgent>,
+    keepalive: Duration,
 ) -> Result<Streaming<FromMaster>, LinkError> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|_| LinkError::Address(address.to_owned()))?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
-        .tcp_keepalive(Some(KEEPALIVE))
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
+        .tcp_keepalive(Some(keepalive))
+        .http2_keep_alive_interval(keepalive)
+        .keep_alive_timeout(keepalive)
         .keep_alive_while_idle(true);
     let channel = endpoint.connect().await.map_err(LinkError::Connect)?;
     let mut client = AgentLinkClient::new(channel).max_decoding_message_size(MESSAGE_MAX);

@@ -102,6 +102,7 @@ impl Agent {
                 self.over.insert(key.clone(), (Arc::clone(framework), task));
             }
         }
+        self.recover_history(&checkpointed);
     }
 
     /// Updates that no scheduler has acknowledged; for tasks that go on also which it has.
@@ -145,21 +146,48 @@ impl Agent {
         run: &CheckpointedExecutor,
         checkpointed: &Checkpointed,
     ) {
-        let Some(agent_id) = self.agent_id() else {
+        let Some(mut executor) = self.recovered_run(framework_id, executor_id, run) else {
             return;
         };
-        let container_id = &run.container_id;
-        let sandbox = self
-            .paths
-            .sandbox(&agent_id, framework_id, executor_id, container_id);
         let tasks = recovered_tasks(
             framework_id,
             executor_id,
             &checkpointed.tasks,
             &self.streams,
         );
-        let order: Vector<TaskId> = tasks.keys().cloned().collect();
-        let mut executor = Executor {
+        executor.order = tasks.keys().cloned().collect();
+        executor.delivered = !tasks.is_empty();
+        executor.tasks = tasks;
+        executor.told = executor.allocated();
+        let key = (framework_id.clone(), executor_id.clone());
+        self.containers.insert(run.container_id.clone(), key);
+        let framework = self
+            .frameworks
+            .entry(framework_id.clone())
+            .or_insert_with(|| {
+                let framework = Framework::new(framework_id.clone(), Arc::clone(framework));
+                Arc::new(framework)
+            });
+        Arc::make_mut(framework)
+            .executors
+            .insert(executor_id.clone(), Arc::new(executor));
+    }
+
+    /// A run as it was written down, without the tasks that it still has.
+    fn recovered_run(
+        &self,
+        framework_id: &FrameworkId,
+        executor_id: &ExecutorId,
+        run: &CheckpointedExecutor,
+    ) -> Option<Executor> {
+        let agent_id = self.agent_id()?;
+        let container_id = &run.container_id;
+        let sandbox = self
+            .paths
+            .sandbox(&agent_id, framework_id, executor_id, container_id);
+        let completed = run.completed_tasks.iter();
+        let acknowledged = BTreeMap::new();
+        Some(Executor {
             id: executor_id.clone(),
             framework_id: framework_id.clone(),
             container_id: container_id.clone(),
@@ -175,26 +203,19 @@ impl Agent {
             // They were read before they were written down.
             resources: Resources::from_proto(&run.info.resources).unwrap_or_default(),
             told: Resources::default(),
-            delivered: !tasks.is_empty(),
-            tasks,
-            order,
-            completed_tasks: Vector::new(),
+            delivered: true,
+            tasks: OrdMap::new(),
+            order: Vector::new(),
+            completed_tasks: completed
+                .map(|task| {
+                    let task_id = TaskId::new(task.info.task_id.value.as_str());
+                    let key = (framework_id.clone(), task_id);
+                    Arc::new(recovered_task(&key, task, &acknowledged))
+                })
+                .collect(),
             ending: None,
             held: Vec::new(),
-        };
-        executor.told = executor.allocated();
-        let key = (framework_id.clone(), executor_id.clone());
-        self.containers.insert(container_id.clone(), key);
-        let framework = self
-            .frameworks
-            .entry(framework_id.clone())
-            .or_insert_with(|| {
-                let framework = Framework::new(framework_id.clone(), Arc::clone(framework));
-                Arc::new(framework)
-            });
-        Arc::make_mut(framework)
-            .executors
-            .insert(executor_id.clone(), Arc::new(executor));
+        })
     }
 
     fn forget_sandbox(
@@ -210,6 +231,39 @@ impl Agent {
                 .paths
                 .sandbox(&agent_id, framework_id, executor_id, container_id);
             self.gc.schedule(now, sandbox);
+        }
+    }
+
+    /// What had ended is shown as before: runs of frameworks that go on with these, others with the
+    /// frameworks that were.
+    fn recover_history(&mut self, checkpointed: &Checkpointed) {
+        let max = self.config.completed_executors_max;
+        for run in checkpointed.history.runs() {
+            let id = &run.framework_id;
+            let Some(info) = checkpointed.history.frameworks().get(id) else {
+                continue;
+            };
+            let Some(mut executor) = self.recovered_run(id, &run.executor_id, &run.executor) else {
+                continue;
+            };
+            executor.status = ExecutorStatus::Terminated;
+            executor.recovered = false;
+            // Their ends are being told still.
+            executor.completed_tasks.extend(
+                recovered_tasks(id, &run.executor_id, &checkpointed.tasks, &self.streams)
+                    .into_iter()
+                    .map(|(_, task)| task)
+                    .filter(|task| task.state.is_terminal()),
+            );
+            let executor = Arc::new(executor);
+            match self.frameworks.get_mut(id) {
+                Some(framework) => Arc::make_mut(framework).remember(executor, max),
+                None => {
+                    let mut framework = Framework::new(id.clone(), Arc::clone(info));
+                    framework.remember(executor, max);
+                    self.remember_framework(Arc::new(framework));
+                }
+            }
         }
     }
 

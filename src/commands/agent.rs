@@ -13,7 +13,7 @@ use super::containers::{NativeContainers, ProcessFetcher, millis, news};
 use super::daemon::{DaemonError, Serve, Surroundings, usable};
 use super::network::{Listening, Network, Place};
 use super::runtime_dir::RuntimeDir;
-use crate::agent::checkpoint::Paths;
+use crate::agent::checkpoint::{Keeping, Paths};
 use crate::agent::{
     AgentConfig, AgentParts, Exit, Handle, Reconfiguration, Running, Timing, fingerprint, start,
 };
@@ -219,7 +219,10 @@ pub(super) async fn begin(
         }),
         config,
         runtime_dir: runtime_dir.path().to_owned(),
-        lasting: settings.lasting,
+        keeping: Keeping {
+            lasting: settings.lasting,
+            strict: settings.recovery.strict,
+        },
         masters,
         container_events: news(events, guests.clone()),
     })?;

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::cli::printed;
 use super::say::say;
 use crate::agent::AgentError;
+use crate::agent::checkpoint::JournalError;
 use crate::api::service::daemon::Daemon;
 use crate::containerizer::ContainerizerError;
 use crate::flags::{
@@ -77,9 +78,13 @@ impl DaemonError {
     fn exit_code(&self) -> ExitCode {
         match self {
             // Flags that do not fit what the earlier run has left do not become right by themselves.
-            Self::Flags(_) | Self::Agent(AgentError::Changed(_) | AgentError::Resources(_)) => {
-                ExitCode::Usage
-            }
+            // Nor do damaged records mend themselves.
+            Self::Flags(_)
+            | Self::Agent(
+                AgentError::Changed(_)
+                | AgentError::Resources(_)
+                | AgentError::Journal(JournalError::Damaged { .. }),
+            ) => ExitCode::Usage,
             Self::Log(_)
             | Self::Directory { .. }
             | Self::Registry(_)

@@ -199,6 +199,10 @@ pub struct RecoveryFlags {
     /// last run are taken back: nothing, or only more of them.
     #[arg(long, value_name = "POLICY", value_enum, default_value = "equal")]
     pub reconfiguration_policy: ReconfigurationPolicy,
+    /// Whether an agent whose records are damaged refuses to start; otherwise it goes on with what can
+    /// be read of them. A record that was torn by the end of the agent is no damage.
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub strict: bool,
 }
 
 impl Default for RecoveryFlags {
@@ -206,6 +210,7 @@ impl Default for RecoveryFlags {
         Self {
             recover: RecoverMode::Reconnect,
             reconfiguration_policy: ReconfigurationPolicy::Equal,
+            strict: true,
         }
     }
 }
@@ -214,9 +219,6 @@ impl Default for RecoveryFlags {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = super::COMPATIBILITY, rename_all = "snake_case")]
 pub struct AgentCompatibilityFlags {
-    /// Whether damaged records end the agent: they are set aside, counted and logged.
-    #[arg(long, action = ArgAction::Set, default_value_t = true)]
-    pub strict: bool,
     /// Kinds of container images: tasks with an image are refused.
     #[arg(long, value_name = "KINDS")]
     pub image_providers: Option<String>,

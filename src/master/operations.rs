@@ -354,6 +354,10 @@ impl Master {
                 OperationState::OperationUnreachable,
                 "the agent is unreachable",
             ),
+            Some(id) if self.gone.contains_key(id) => (
+                OperationState::OperationGoneByOperator,
+                "the agent was marked gone by an operator",
+            ),
             Some(_) | None => (
                 OperationState::OperationUnknown,
                 "the operation is not known",

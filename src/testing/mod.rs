@@ -1,7 +1,8 @@
-//! Builders, manual clock, a real ZooKeeper and planted bugs; only with the feature `testing`.
+//! Builders, manual clock, a real ZooKeeper, silent wires and planted bugs; only with the feature `testing`.
 
 pub mod ensemble;
 pub mod planted;
 mod skip;
+pub mod wire;
 
 pub use skip::{is_root, skip};

@@ -9,6 +9,7 @@ mod malformed;
 mod operators;
 mod plain;
 mod raw;
+mod silence;
 mod slow;
 mod unversioned;
 mod wire;

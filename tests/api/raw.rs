@@ -61,12 +61,17 @@ impl Server {
 /// A master without agents, behind its whole API.
 pub(crate) struct Master {
     pub(crate) server: Server,
-    _running: Running,
+    running: Running,
 }
 
 impl Master {
     pub(crate) async fn start() -> Self {
         Self::with_limits(Limits::default()).await
+    }
+
+    /// What the API asks, too.
+    pub(crate) fn handle(&self) -> &mesosd::master::Handle {
+        &self.running.handle
     }
 
     pub(crate) async fn with_limits(limits: Limits) -> Self {
@@ -78,7 +83,7 @@ impl Master {
         let router = master_routes(running.handle.clone(), Daemon::new(metrics)).await;
         Self {
             server: Server::start(router, limits).await,
-            _running: running,
+            running,
         }
     }
 }

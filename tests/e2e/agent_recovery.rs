@@ -8,10 +8,11 @@ use mesosd::proto::v1::TaskState::{TaskFailed, TaskFinished, TaskKilled, TaskLos
 use mesosd::proto::v1::task_status::Reason;
 use nix::sys::signal::Signal;
 
-use crate::cluster::Cluster;
+use crate::agent_api::call;
+use crate::cluster::{Cluster, python};
 use crate::groups::executor;
 use crate::leftovers::processes_of;
-use crate::scheduler::{Scheduler, task};
+use crate::scheduler::{Scheduler, resources, shell, task};
 
 const AGENT: &str = "cpus:4;mem:2048;disk:1024";
 const LIMIT: Duration = Duration::from_secs(20);
@@ -145,6 +146,104 @@ fn without_checkpoints_tasks_end_with_the_agent() {
         assert_eq!(end.state(), TaskLost, "{end:?}");
         cluster.wait_until("its processes end", LIMIT, || {
             processes_of(&scheduler, "goes").is_empty()
+        });
+        scheduler.teardown();
+        cluster.stop();
+    }
+}
+
+/// A task of an executor of ours, in Python.
+fn under(python: &Path, script: &str, name: &str) -> v1::TaskInfo {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = folder.join("tests/python").join(script);
+    let mut task = task(name, "");
+    task.command = None;
+    task.executor = Some(v1::ExecutorInfo {
+        r#type: Some(v1::executor_info::Type::Custom.into()),
+        executor_id: "own".into(),
+        resources: resources(0.1, 64.0),
+        command: Some(v1::CommandInfo {
+            environment: Some(v1::Environment {
+                variables: vec![v1::environment::Variable {
+                    name: "MESOSD_PROTO".to_owned(),
+                    value: Some(folder.join("proto").display().to_string()),
+                    ..Default::default()
+                }],
+            }),
+            ..shell(&format!("exec {} {}", python.display(), script.display()))
+        }),
+        ..Default::default()
+    });
+    task
+}
+
+/// The restart of an agent under executors that are no built-in ones: one task goes on, one has ended
+/// while the agent was away.
+fn own_executor_comes_back(python: &Path, script: &str) {
+    let flags = ["--executor_reregistration_timeout=10secs"];
+    let mut cluster = Cluster::with_flags(1, AGENT, &[], &flags);
+    let mut scheduler = Scheduler::start(&cluster, "recovery");
+    for name in ["alone", "stays"] {
+        scheduler.submit(under(python, script, name));
+        scheduler.wait_for(name, TaskRunning);
+    }
+    cluster.agents[0].signal(Signal::SIGKILL);
+    std::thread::sleep(Duration::from_millis(500));
+    cluster.agents[0].crash_and_restart();
+    let alone = scheduler.end_of("alone");
+    assert_eq!(alone.state(), TaskFinished, "{alone:?}\n{}", cluster.logs());
+    // Once more, with nothing that is open.
+    cluster.agents[0].restart(Signal::SIGKILL, &[]);
+    wait_for_registrations(&cluster, 3);
+    cluster.wait_until("the executor is back", LIMIT, || {
+        let said = scheduler.read_of("stays", "own", "stdout");
+        let said = String::from_utf8(said).unwrap();
+        said.matches("registered again").count() == 2 || said.matches("subscribe 200").count() == 3
+    });
+    scheduler.kill("stays", None);
+    let stays = scheduler.end_of("stays");
+    assert_eq!(stays.state(), TaskKilled, "{stays:?}\n{}", cluster.logs());
+    assert!(scheduler.no_more_than(&stays));
+    // What has ended is still shown by the third life of the agent.
+    let agent = cluster.agents[0].address;
+    let tasks = call(agent, &serde_json::json!({"type": "GET_TASKS"})).json();
+    let completed = tasks["get_tasks"]["completed_tasks"].to_string();
+    assert!(completed.contains("\"alone\""), "{tasks}");
+    scheduler.teardown();
+    cluster.stop();
+}
+
+#[test]
+fn a_v0_executor_is_called_back() {
+    if let Some(python) = python("a_v0_executor_is_called_back") {
+        own_executor_comes_back(&python, "v0_executor.py");
+    }
+}
+
+#[test]
+fn an_http_executor_subscribes_again() {
+    if let Some(python) = python("an_http_executor_subscribes_again") {
+        own_executor_comes_back(&python, "executor_http.py");
+    }
+}
+
+#[test]
+fn without_checkpoints_own_executors_end_with_the_agent() {
+    let Some(python) = python("without_checkpoints_own_executors_end_with_the_agent") else {
+        return;
+    };
+    for script in ["v0_executor.py", "executor_http.py"] {
+        let mut cluster = Cluster::start(1, AGENT);
+        let mut scheduler = Scheduler::with(&cluster, "careless", |info| {
+            info.checkpoint = Some(false);
+        });
+        scheduler.submit(under(&python, script, "goes"));
+        scheduler.wait_for("goes", TaskRunning);
+        cluster.agents[0].restart(Signal::SIGKILL, &[]);
+        let end = scheduler.end_of("goes");
+        assert_eq!(end.state(), TaskLost, "{script}: {end:?}");
+        cluster.wait_until("the container is gone", LIMIT, || {
+            cluster.containers().is_empty()
         });
         scheduler.teardown();
         cluster.stop();

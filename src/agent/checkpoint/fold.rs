@@ -1,12 +1,13 @@
 //! The records of a journal, folded into what a restarted agent needs; and back into the fewest records
 //! that say the same, for a journal that has grown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::base::{ContainerId, ExecutorId, FrameworkId, TaskId, Timestamp, Uuid};
 use crate::proto::v1;
 
+use super::history::{EndedRun, History};
 use super::record::Record;
 use crate::agent::task::STATUSES_MAX;
 
@@ -30,6 +31,8 @@ pub struct Checkpointed {
     pub operations: BTreeMap<Uuid, Arc<v1::Operation>>,
     /// The drain that is under way, and since when.
     pub drain: Option<(v1::DrainConfig, Timestamp)>,
+    /// What is over.
+    pub history: History,
     /// Records or parts of them that could not be read.
     pub errors: u64,
 }
@@ -58,6 +61,8 @@ pub struct CheckpointedExecutor {
     pub pid: Option<u32>,
     /// The process of its driver, if it has one of the older protocol.
     pub driver: Option<String>,
+    /// Its tasks whose end the scheduler has seen, oldest first.
+    pub completed_tasks: VecDeque<CheckpointedTask>,
 }
 
 /// One task.
@@ -71,7 +76,65 @@ pub struct CheckpointedTask {
     pub statuses: Vec<Arc<v1::TaskStatus>>,
 }
 
+impl CheckpointedExecutor {
+    /// The run and those of its tasks that are over.
+    fn records(&self, framework_id: &FrameworkId, records: &mut Vec<Record>) {
+        let container_id = || self.container_id.clone();
+        records.push(Record::Executor {
+            framework_id: framework_id.clone(),
+            info: Arc::clone(&self.info),
+            container_id: container_id(),
+            command_executor: self.command_executor,
+        });
+        if let Some(pid) = self.pid {
+            let container_id = container_id();
+            records.push(Record::Launched { container_id, pid });
+        }
+        if let Some(driver) = self.driver.clone() {
+            let container_id = container_id();
+            records.push(Record::Driver {
+                container_id,
+                driver,
+            });
+        }
+        for task in &self.completed_tasks {
+            task.records(framework_id, |_| true, records);
+        }
+    }
+}
+
 impl CheckpointedTask {
+    /// The task and what it has gone through as far as the scheduler has seen it.
+    fn records(
+        &self,
+        framework_id: &FrameworkId,
+        seen: impl Fn(&[u8]) -> bool,
+        records: &mut Vec<Record>,
+    ) {
+        let task_id = TaskId::new(self.info.task_id.value.as_str());
+        records.push(Record::Task {
+            framework_id: framework_id.clone(),
+            executor_id: self.executor_id.clone(),
+            task: Arc::clone(&self.info),
+        });
+        for status in &self.statuses {
+            let uuid = Uuid::from_slice(status.uuid());
+            let Some(uuid) = uuid.filter(|_| seen(status.uuid())) else {
+                continue;
+            };
+            records.push(Record::Update {
+                framework_id: framework_id.clone(),
+                executor_id: Some(self.executor_id.clone()),
+                status: Arc::clone(status),
+            });
+            records.push(Record::Acknowledged {
+                framework_id: framework_id.clone(),
+                task_id: task_id.clone(),
+                uuid,
+            });
+        }
+    }
+
     fn record(&mut self, status: &Arc<v1::TaskStatus>) {
         let last = self.statuses.last();
         if last.is_some_and(|last| last.state == status.state) {
@@ -137,6 +200,7 @@ impl Checkpointed {
                     command_executor: *command_executor,
                     pid: None,
                     driver: None,
+                    completed_tasks: VecDeque::new(),
                 };
                 self.executors
                     .insert((framework_id.clone(), executor_id), executor);
@@ -211,7 +275,21 @@ impl Checkpointed {
         if executor.is_none_or(|executor| executor.container_id != *container_id) {
             return;
         }
-        self.executors.remove(key);
+        let executor = self.executors.remove(key);
+        // One without process and tasks was never more than planned.
+        let lived = |executor: &CheckpointedExecutor| {
+            executor.pid.is_some() || !executor.completed_tasks.is_empty()
+        };
+        if let Some(executor) = executor.filter(lived)
+            && let Some(framework) = self.frameworks.get(&key.0)
+        {
+            let run = EndedRun {
+                framework_id: key.0.clone(),
+                executor_id: key.1.clone(),
+                executor,
+            };
+            self.history.add(framework, run);
+        }
         // Of tasks that ended without a word (their framework was removed) nothing is news any more.
         let of_executor = |framework_id: &FrameworkId, executor_id: Option<&ExecutorId>| {
             *framework_id == key.0 && executor_id == Some(&key.1)
@@ -277,8 +355,16 @@ impl Checkpointed {
         if updates.queue.is_empty() {
             self.updates.remove(&key);
         }
-        if status.state().is_terminal() {
-            self.tasks.remove(&key);
+        if !status.state().is_terminal() {
+            return;
+        }
+        let Some(task) = self.tasks.remove(&key) else {
+            return;
+        };
+        let run = (framework_id.clone(), task.executor_id.clone());
+        match self.executors.get_mut(&run) {
+            Some(executor) => drop(executor.complete(task)),
+            None => self.history.add_task(framework_id, task),
         }
     }
 
@@ -297,35 +383,6 @@ impl Checkpointed {
         // Updates that nobody has acknowledged outlive the framework's work here.
     }
 
-    /// What a task has gone through and the scheduler has seen.
-    fn acknowledged_statuses(
-        &self,
-        framework_id: &FrameworkId,
-        task: &CheckpointedTask,
-        records: &mut Vec<Record>,
-    ) {
-        let task_id = TaskId::new(task.info.task_id.value.as_str());
-        let open = self.updates.get(&(framework_id.clone(), task_id.clone()));
-        let open = open.map_or(&[][..], |updates| updates.queue.as_slice());
-        for status in &task.statuses {
-            let uuid = Uuid::from_slice(status.uuid());
-            let seen = open.iter().all(|waiting| waiting.uuid != status.uuid);
-            let Some(uuid) = uuid.filter(|_| seen) else {
-                continue;
-            };
-            records.push(Record::Update {
-                framework_id: framework_id.clone(),
-                executor_id: Some(task.executor_id.clone()),
-                status: Arc::clone(status),
-            });
-            records.push(Record::Acknowledged {
-                framework_id: framework_id.clone(),
-                task_id: task_id.clone(),
-                uuid,
-            });
-        }
-    }
-
     /// The fewest records that fold into this.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
@@ -340,36 +397,19 @@ impl Checkpointed {
         if let Some((config, since)) = self.drain {
             records.push(Record::Draining { config, since });
         }
+        self.history_records(&mut records);
         for info in self.frameworks.values() {
             let info = Arc::clone(info);
             records.push(Record::Framework { info });
         }
         for ((framework_id, _), executor) in &self.executors {
-            records.push(Record::Executor {
-                framework_id: framework_id.clone(),
-                info: Arc::clone(&executor.info),
-                container_id: executor.container_id.clone(),
-                command_executor: executor.command_executor,
-            });
-            if let Some(pid) = executor.pid {
-                let container_id = executor.container_id.clone();
-                records.push(Record::Launched { container_id, pid });
-            }
-            if let Some(driver) = executor.driver.clone() {
-                let container_id = executor.container_id.clone();
-                records.push(Record::Driver {
-                    container_id,
-                    driver,
-                });
-            }
+            executor.records(framework_id, &mut records);
         }
-        for ((framework_id, _), task) in &self.tasks {
-            records.push(Record::Task {
-                framework_id: framework_id.clone(),
-                executor_id: task.executor_id.clone(),
-                task: Arc::clone(&task.info),
-            });
-            self.acknowledged_statuses(framework_id, task, &mut records);
+        for (key, task) in &self.tasks {
+            let open = self.updates.get(key);
+            let open = open.map_or(&[][..], |updates| updates.queue.as_slice());
+            let seen = |uuid: &[u8]| open.iter().all(|waiting| waiting.uuid() != uuid);
+            task.records(&key.0, seen, &mut records);
         }
         for ((framework_id, _), updates) in &self.updates {
             for status in &updates.queue {
@@ -382,6 +422,28 @@ impl Checkpointed {
         }
         records.extend(self.operation_records());
         records
+    }
+
+    /// What is over, from beginning to end.
+    fn history_records(&self, records: &mut Vec<Record>) {
+        let ended = self.history.frameworks();
+        for info in ended.values() {
+            let info = Arc::clone(info);
+            records.push(Record::Framework { info });
+        }
+        for run in self.history.runs() {
+            run.executor.records(&run.framework_id, records);
+            records.push(Record::ExecutorEnded {
+                framework_id: run.framework_id.clone(),
+                executor_id: run.executor_id.clone(),
+                container_id: run.executor.container_id.clone(),
+            });
+        }
+        for id in ended.keys() {
+            records.push(Record::FrameworkEnded {
+                framework_id: id.clone(),
+            });
+        }
     }
 
     /// Every open operation, with what all of them have led to. Without any, an operation of its own

@@ -16,6 +16,8 @@ pub(super) const MAGIC: &[u8] = b"mesosd agent journal 1\n";
 /// Longest record that is believed; a larger length is damage.
 const RECORD_MAX: usize = 64 << 20;
 const HEADER: usize = 8;
+/// How far after a damaged length it is looked for a whole record, and how long that may be.
+const SEARCH_MAX: usize = 64 << 10;
 
 /// Why reading stopped before the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +69,49 @@ pub(super) fn decode_next(bytes: &[u8]) -> Result<Option<(Option<Record>, usize)
     if length > RECORD_MAX {
         return Err(Damage::Corrupt);
     }
-    let (body, after) = rest.split_at_checked(length).ok_or(Damage::Torn)?;
+    let Some((body, after)) = rest.split_at_checked(length) else {
+        return Err(damage_before(rest));
+    };
     if checksum(body) != expected {
         let last = blank(after);
-        return Err(if last { Damage::Torn } else { Damage::Corrupt });
+        return Err(if last {
+            damage_before(rest)
+        } else {
+            Damage::Corrupt
+        });
     }
     let message: JournalRecord = decode(body).map_err(|_| Damage::Corrupt)?;
     Ok(Some((from_wire(message), HEADER + length)))
+}
+
+/// What a record is that goes, by its own length, up to the end: torn, unless whole records come after
+/// its beginning. Then it is the length that is wrong.
+fn damage_before(rest: &[u8]) -> Damage {
+    let searched = rest.len().min(SEARCH_MAX);
+    let whole = |at: usize| {
+        let begin = &rest[at..];
+        begin.len() > HEADER
+            && matches!(
+                begin[..4].try_into().map(u32::from_le_bytes),
+                Ok(length) if (1..=SEARCH_MAX as u32).contains(&length)
+            )
+            && matches!(decode_next_whole(begin), Some(Some(_)))
+    };
+    if (0..searched).any(whole) {
+        Damage::Corrupt
+    } else {
+        Damage::Torn
+    }
+}
+
+/// The record at the beginning of `bytes`, if there is a whole one: `Some(None)` of an unknown kind.
+fn decode_next_whole(bytes: &[u8]) -> Option<Option<Record>> {
+    let (header, rest) = bytes.split_at_checked(HEADER)?;
+    let number = |part: &[u8]| part.try_into().map(u32::from_le_bytes).ok();
+    let length = usize::try_from(number(&header[..4])?).ok()?;
+    let body = rest.get(..length)?;
+    let whole = checksum(body) == number(&header[4..])?;
+    whole.then(|| decode(body).ok().and_then(from_wire))
 }
 
 /// True for room that nothing has been written to.

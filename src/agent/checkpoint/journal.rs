@@ -55,6 +55,28 @@ pub enum JournalError {
         path = .0.display()
     )]
     Foreign(PathBuf),
+    /// Some of it cannot be read.
+    #[error(
+        "--strict: {path} is damaged at byte {at}: start with --strict=false to go on with what can be \
+         read of it, or remove it (rm -f {path}) to start as a new agent",
+        path = path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where the first record is that cannot be read.
+        at: usize,
+    },
+}
+
+/// How a journal is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeping {
+    /// The folder outlives its owner; otherwise nothing is flushed to disk.
+    pub lasting: bool,
+    /// What is damaged is refused; otherwise it is counted. A torn end is neither: whoever was killed
+    /// while writing leaves one.
+    pub strict: bool,
 }
 
 /// The answer to one write.
@@ -82,22 +104,21 @@ impl Drop for Journal {
 
 impl Journal {
     /// Opens the journal below `work_dir`, which is created if need be, and reads what it says.
-    /// `answer` is called from the journal's thread once per record, in order. Without `lasting` the
-    /// folder goes when its owner does, so nothing is flushed to disk.
+    /// `answer` is called from the journal's thread once per record, in order.
     ///
     /// # Errors
     ///
     /// [`JournalError`] when the folder cannot be used, says which file and why.
     pub fn open(
         paths: &Paths,
-        lasting: bool,
+        Keeping { lasting, strict }: Keeping,
         answer: impl Fn(Answer) + Send + 'static,
     ) -> Result<(Self, Checkpointed), JournalError> {
         let meta = paths.meta();
         fs::create_dir_all(&meta).map_err(failed("create", &meta))?;
         let lock = lock(&meta.join("lock"))?;
         let path = paths.journal();
-        let state = read(&path)?;
+        let state = read(&path, strict)?;
         let opened = rewrite(&path, &state, lasting)?;
         let (queue, records) = mpsc::sync_channel(QUEUE_MAX);
         let mut writer = Writer {
@@ -229,8 +250,9 @@ fn lock(path: &Path) -> Result<Flock<File>, JournalError> {
     }
 }
 
-/// Everything that can be read; damage ends the reading and is counted, unless it is a torn end.
-fn read(path: &Path) -> Result<Checkpointed, JournalError> {
+/// Everything that can be read; damage ends the reading, and is refused or counted, unless it is a torn
+/// end.
+fn read(path: &Path, strict: bool) -> Result<Checkpointed, JournalError> {
     let mut state = Checkpointed::default();
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -243,12 +265,17 @@ fn read(path: &Path) -> Result<Checkpointed, JournalError> {
             false => Err(JournalError::Foreign(path.to_owned())),
         };
     };
+    let damaged = |left: usize| JournalError::Damaged {
+        path: path.to_owned(),
+        at: bytes.len() - left,
+    };
     loop {
         match decode_next(rest) {
             Ok(None) => return Ok(state),
             Ok(Some((record, length))) => {
                 match record {
                     Some(record) => state.apply(&record),
+                    None if strict => return Err(damaged(rest.len())),
                     None => state.errors += 1,
                 }
                 rest = &rest[length..];
@@ -257,6 +284,8 @@ fn read(path: &Path) -> Result<Checkpointed, JournalError> {
                 let lost = rest.len();
                 if damage == Damage::Torn {
                     tracing::warn!(lost, "the last record of the agent's journal is torn");
+                } else if strict {
+                    return Err(damaged(lost));
                 } else {
                     state.errors += 1;
                     tracing::error!(lost, "the agent's journal is damaged, its end is lost");

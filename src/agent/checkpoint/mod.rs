@@ -3,6 +3,7 @@
 
 mod fold;
 mod format;
+mod history;
 mod journal;
 mod paths;
 mod record;
@@ -10,6 +11,7 @@ mod record;
 pub use fold::{
     Checkpointed, CheckpointedAgent, CheckpointedExecutor, CheckpointedTask, CheckpointedUpdates,
 };
-pub use journal::{Journal, JournalError};
+pub use history::{EndedRun, History};
+pub use journal::{Journal, JournalError, Keeping};
 pub use paths::{Paths, VolumePath};
 pub use record::{CheckpointToken, Durability, Record};

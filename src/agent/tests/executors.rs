@@ -339,3 +339,34 @@ fn transition_tables_go_forward_only() {
         }
     }
 }
+
+#[test]
+fn a_drain_ends_executors_that_only_wait() {
+    let mut rig = Rig::registered();
+    rig.run(durable(), custom_task("t", "E"));
+    let container = launched(&rig.take()).container_id.clone();
+    rig.step(Event::ContainerLaunched {
+        container_id: container.clone(),
+        pid: 42,
+    });
+    rig.subscribe("E");
+    rig.take();
+    let config = v1::DrainConfig::default();
+    rig.master(link::from_master::Message::DrainAgent(link::DrainAgent {
+        config,
+    }));
+    assert_eq!(
+        told_types(&rig.take()),
+        [Type::Kill],
+        "its task comes first"
+    );
+    rig.update("E", status("t", TaskState::TaskKilled, 1));
+    let effects = rig.take();
+    assert!(!told_types(&effects).contains(&Type::Shutdown));
+    rig.acknowledge(&update_sent(&effects));
+    assert_eq!(told_types(&rig.take()), [Type::Shutdown]);
+    assert!(rig.snapshot().drain.is_some(), "it is still there");
+    rig.ended(&container, Ended::default());
+    assert!(rig.snapshot().drain.is_none());
+    assert_eq!(rig.disk.drain, None);
+}

@@ -1,8 +1,19 @@
 //! What an agent keeps across a restart, and the journal that keeps it.
 
-use super::super::checkpoint::{Journal, JournalError, Paths};
+use super::super::checkpoint::{Journal, JournalError, Keeping, Paths};
 use super::*;
 use v1::TaskState;
+
+/// What is damaged is counted.
+pub(super) const KEEPING: Keeping = Keeping {
+    lasting: true,
+    strict: false,
+};
+/// What is damaged is refused.
+const STRICT: Keeping = Keeping {
+    lasting: false,
+    strict: true,
+};
 
 #[test]
 fn the_id_and_open_updates_survive() {
@@ -306,6 +317,7 @@ fn an_ended_task_leaves_nothing_behind() {
     rig.acknowledge(&update);
     let empty = Checkpointed {
         agent: rig.disk.agent.clone(),
+        history: rig.disk.history.clone(),
         ..Checkpointed::default()
     };
     assert_eq!(rig.disk, empty);
@@ -314,7 +326,7 @@ fn an_ended_task_leaves_nothing_behind() {
 /// Writes records through a journal and waits until they are answered.
 fn write(paths: &Paths, records: &[Record]) -> Checkpointed {
     let (answers, answered) = std::sync::mpsc::channel();
-    let (journal, before) = Journal::open(paths, true, move |answer| {
+    let (journal, before) = Journal::open(paths, KEEPING, move |answer| {
         drop(answers.send(answer));
     })
     .unwrap();
@@ -380,6 +392,183 @@ fn a_torn_end_is_survived_and_a_damaged_middle_is_counted() {
     assert!(paths.meta().join("journal.damaged").exists());
 }
 
+/// A journal that an agent with a task has left, without room, and how long its records are.
+fn left_behind(paths: &Paths) -> (Vec<u8>, Vec<usize>) {
+    let mut rig = Rig::registered();
+    rig.running(durable(), "t");
+    rig.update("t", status("t", TaskState::TaskRunning, 1));
+    let records = rig.disk.records();
+    let mut lengths = Vec::new();
+    for count in 0..=records.len() {
+        std::fs::remove_dir_all(paths.meta()).ok();
+        write_kept(paths, &records[..count]);
+        lengths.push(std::fs::metadata(paths.journal()).unwrap().len() as usize);
+    }
+    (std::fs::read(paths.journal()).unwrap(), lengths)
+}
+
+fn write_kept(paths: &Paths, records: &[Record]) {
+    let (journal, _) = Journal::open(paths, STRICT, |_| ()).unwrap();
+    for (number, record) in records.iter().enumerate() {
+        journal.write(CheckpointToken(number as u64), record.clone());
+    }
+    drop(journal);
+}
+
+#[test]
+fn a_journal_torn_at_any_byte_is_survived() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = Paths::new(folder.path());
+    let (whole, lengths) = left_behind(&paths);
+    let mut last = Checkpointed::default();
+    for cut in (lengths[0]..=whole.len()).step_by(3).chain(lengths.clone()) {
+        for room in [0, 100] {
+            let mut torn = whole[..cut].to_vec();
+            torn.resize(cut + room, 0);
+            std::fs::write(paths.journal(), torn).unwrap();
+            let (journal, read) = Journal::open(&paths, STRICT, |_| ()).unwrap();
+            drop(journal);
+            assert_eq!(read.errors, 0);
+            if lengths.contains(&cut) {
+                last = read;
+            }
+        }
+    }
+    assert_eq!(
+        last.records().len(),
+        lengths.len() - 1,
+        "all of it, in the end"
+    );
+}
+
+#[test]
+fn a_byte_that_was_changed_is_refused_or_counted_and_never_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = Paths::new(folder.path());
+    let (whole, lengths) = left_behind(&paths);
+    let before_last = lengths[lengths.len() - 2];
+    let mut states = Vec::new();
+    for length in &lengths {
+        std::fs::write(paths.journal(), &whole[..*length]).unwrap();
+        states.push(Journal::open(&paths, STRICT, |_| ()).unwrap().1);
+    }
+    for at in (lengths[0]..whole.len()).step_by(5) {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= flip;
+            std::fs::write(paths.journal(), &damaged).unwrap();
+            match Journal::open(&paths, STRICT, |_| ()) {
+                Ok((_, read)) => {
+                    assert!(
+                        at >= before_last,
+                        "byte {at} changed by {flip:#x} was missed"
+                    );
+                    assert_eq!(read, states[states.len() - 2], "the last record is gone");
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(
+                        text.contains("--strict=false") && text.contains("rm -f"),
+                        "{text}"
+                    );
+                    assert_eq!(std::fs::read(paths.journal()).unwrap(), damaged, "kept");
+                }
+            }
+            std::fs::write(paths.journal(), &damaged).unwrap();
+            let (_, read) = Journal::open(&paths, KEEPING, |_| ()).unwrap();
+            let told = Checkpointed { errors: 0, ..read };
+            assert!(states.contains(&told), "byte {at}: something else was read");
+        }
+    }
+}
+
+#[test]
+fn what_has_ended_is_shown_by_the_next_life() {
+    let mut rig = Rig::registered();
+    let container = rig.running(durable(), "t");
+    rig.update("t", status("t", TaskState::TaskFinished, 1));
+    let update = update_sent(&rig.take());
+    rig.acknowledge(&update);
+    rig.ended(&container, Ended::default());
+    assert!(rig.disk.executors.is_empty() && rig.disk.frameworks.is_empty());
+    let folded = |disk: &Checkpointed| {
+        let mut again = Checkpointed::default();
+        for record in disk.records() {
+            again.apply(&record);
+        }
+        again
+    };
+    assert_eq!(folded(&rig.disk), rig.disk);
+    let mut next = next_life(&rig);
+    for _ in 0..2 {
+        let snapshot = next.snapshot();
+        assert!(snapshot.frameworks.is_empty());
+        let [framework] = &snapshot.completed_frameworks.iter().collect::<Vec<_>>()[..] else {
+            panic!("the framework is shown");
+        };
+        let executor = framework.completed_executors.front().unwrap();
+        assert_eq!(executor.container_id, container);
+        let task = executor.completed_tasks.front().unwrap();
+        assert_eq!(task.state, TaskState::TaskFinished);
+        next = next_life(&next);
+    }
+}
+
+#[test]
+fn the_history_is_bounded() {
+    let mut disk = Checkpointed::default();
+    let info = std::sync::Arc::new(durable());
+    disk.apply(&Record::Framework { info });
+    for number in 0..2_000 {
+        let container_id = ContainerId::new(format!("c{number}"));
+        let framework_id = FrameworkId::new("F");
+        let info = v1::ExecutorInfo {
+            executor_id: format!("e{number}").as_str().into(),
+            ..v1::ExecutorInfo::default()
+        };
+        let executor_id = ExecutorId::new(info.executor_id.value.as_str());
+        for record in [
+            Record::Executor {
+                framework_id: framework_id.clone(),
+                info: info.into(),
+                container_id: container_id.clone(),
+                command_executor: true,
+            },
+            Record::Launched {
+                container_id: container_id.clone(),
+                pid: 1,
+            },
+            Record::ExecutorEnded {
+                framework_id,
+                executor_id,
+                container_id,
+            },
+        ] {
+            disk.apply(&record);
+        }
+    }
+    assert_eq!(disk.history.runs().count(), 500);
+    let newest = disk.history.runs().last().unwrap();
+    assert_eq!(newest.executor_id.as_str(), "e1999");
+}
+
+#[test]
+fn the_process_of_a_driver_is_known_to_the_next_life() {
+    let mut rig = Rig::registered();
+    rig.running(durable(), "t");
+    let executor_id = rig.disk.executors.keys().next().unwrap().1.clone();
+    rig.step(Event::ExecutorDriver {
+        framework_id: FrameworkId::new("F"),
+        executor_id,
+        driver: "executor(1)@127.0.0.1:1".to_owned(),
+    });
+    let next = next_life(&rig);
+    let snapshot = next.snapshot();
+    let executor = snapshot.executors().next().unwrap();
+    assert_eq!(executor.driver.as_deref(), Some("executor(1)@127.0.0.1:1"));
+    assert!(executor.recovered);
+}
+
 #[test]
 fn bytes_after_room_are_damage_and_room_is_made_as_it_is_used() {
     let folder = tempfile::tempdir().unwrap();
@@ -406,15 +595,15 @@ fn bytes_after_room_are_damage_and_room_is_made_as_it_is_used() {
 fn foreign_files_and_second_agents_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let paths = Paths::new(folder.path());
-    let first = Journal::open(&paths, true, |_| ()).unwrap();
-    let error = Journal::open(&paths, true, |_| ()).unwrap_err();
+    let first = Journal::open(&paths, KEEPING, |_| ()).unwrap();
+    let error = Journal::open(&paths, KEEPING, |_| ()).unwrap_err();
     assert!(matches!(error, JournalError::InUse(_)), "{error}");
     drop(first);
     let other = tempfile::tempdir().unwrap();
     let paths = Paths::new(other.path());
     std::fs::create_dir_all(paths.meta()).unwrap();
     std::fs::write(paths.journal(), "something else").unwrap();
-    let error = Journal::open(&paths, true, |_| ()).unwrap_err();
+    let error = Journal::open(&paths, KEEPING, |_| ()).unwrap_err();
     assert!(matches!(error, JournalError::Foreign(_)), "{error}");
     assert_eq!(std::fs::read(paths.journal()).unwrap(), b"something else");
 }
@@ -424,7 +613,7 @@ fn a_work_dir_that_cannot_be_written_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let error = Journal::open(&Paths::new(&file), true, |_| ()).unwrap_err();
+    let error = Journal::open(&Paths::new(&file), KEEPING, |_| ()).unwrap_err();
     let text = error.to_string();
     assert!(text.starts_with("--work_dir: cannot create"), "{text}");
     assert!(text.contains(file.to_str().unwrap()), "{text}");

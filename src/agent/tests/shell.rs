@@ -14,10 +14,12 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::recovery::KEEPING;
 use super::*;
 use crate::proto::link::agent_link_server::{AgentLink, AgentLinkServer};
 use crate::proto::link::{FromAgent, FromMaster, from_agent, from_master};
 use crate::resources::Resources;
+use crate::testing::wire::Wire;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -160,7 +162,7 @@ fn parts(folder: &Path, masters: watch::Receiver<Option<String>>) -> AgentParts 
     AgentParts {
         config,
         runtime_dir: folder.join("run"),
-        lasting: true,
+        keeping: KEEPING,
         masters,
         containers: Arc::new(FakeContainers {
             events,
@@ -317,6 +319,32 @@ async fn a_broken_link_is_opened_again_with_the_same_id() {
     assert_eq!(message.agent.id, Some("S0".into()));
     drop(link);
     shell.master.server.abort();
+}
+
+#[tokio::test]
+async fn a_master_that_falls_silent_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let wire = Wire::to(listener.local_addr().unwrap()).await.unwrap();
+    let (_masters, known) = watch::channel(Some(wire.address.to_string()));
+    let mut parts = parts(folder.path(), known);
+    parts.config.timing.link_keepalive = Duration::from_secs(1);
+    let agent = start(parts).unwrap();
+    let mut master = Master::listen(listener).await;
+    let (_link, first) = master.admit().await;
+    assert!(matches!(first, from_agent::Message::Register(_)));
+    let registered = async |wanted: bool| {
+        while agent.handle.snapshot().await.unwrap().registered != wanted {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon(registered(true)).await;
+    wire.silence();
+    soon(registered(false)).await;
+    wire.restore();
+    let (_link, first) = master.admit().await;
+    assert!(matches!(first, from_agent::Message::Reregister(_)));
+    soon(registered(true)).await;
 }
 
 #[tokio::test]

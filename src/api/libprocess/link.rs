@@ -1,12 +1,10 @@
 //! The way to a peer: one connection of our own, messages in order, its end noticed.
 
 use std::io::{self, ErrorKind};
-use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::socket::{setsockopt, sockopt};
 use prost::Name;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::pid::Pid;
+use crate::api::server::end_when_silent;
 
 /// Time for a peer to accept a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -22,10 +21,6 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// Time for a peer to take one message.
 const STALL_MAX: Duration = Duration::from_secs(60);
-/// Silence after which the kernel asks whether the peer's host is alive, and between its questions.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-/// Questions without answer after which the connection is dead.
-const KEEPALIVE_TRIES: u32 = 4;
 
 /// Single messages under way at once.
 const POSTED_MAX: usize = 64;
@@ -83,7 +78,7 @@ impl Link {
             .await
             .map_err(|_| late("has not accepted a connection"))??;
         socket.set_nodelay(true)?;
-        watch(&socket)?;
+        end_when_silent(&socket, STALL_MAX)?;
         let (reader, writer) = socket.into_split();
         Ok(Self {
             me: me.to_owned(),
@@ -181,19 +176,6 @@ async fn answers(reader: &mut OwnedReadHalf) -> io::Error {
             Err(error) => return error,
         }
     }
-}
-
-/// Lets the kernel find out about hosts that vanish without a word.
-fn watch(socket: &TcpStream) -> io::Result<()> {
-    let seconds = u32::try_from(KEEPALIVE.as_secs()).unwrap_or(u32::MAX);
-    let socket = socket.as_fd();
-    setsockopt(&socket, sockopt::KeepAlive, &true)?;
-    setsockopt(&socket, sockopt::TcpKeepIdle, &seconds)?;
-    setsockopt(&socket, sockopt::TcpKeepInterval, &seconds)?;
-    setsockopt(&socket, sockopt::TcpKeepCount, &KEEPALIVE_TRIES)?;
-    let stall = u32::try_from(STALL_MAX.as_millis()).unwrap_or(u32::MAX);
-    setsockopt(&socket, sockopt::TcpUserTimeout, &stall)?;
-    Ok(())
 }
 
 fn late(what: &str) -> io::Error {

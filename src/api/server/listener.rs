@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::connection::converse;
 use super::limits::Limits;
+use super::silence::end_when_silent;
 use crate::telemetry::Metrics;
 
 /// Pause after an error that is the host's and not the connection's: out of descriptors or memory.
@@ -55,6 +56,9 @@ pub async fn serve(
             Ok((socket, peer)) => {
                 // Only latency suffers when the option cannot be set.
                 let _ = socket.set_nodelay(true);
+                if let Err(error) = end_when_silent(&socket, limits.stall) {
+                    tracing::debug!(%peer, %error, "a silent end would not be noticed");
+                }
                 let (router, limits) = (router.clone(), Arc::clone(&limits));
                 connections.spawn(converse(socket, peer, router, limits, signal.clone()));
                 open.set(crate::telemetry::as_f64(connections.len()));

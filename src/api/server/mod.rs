@@ -4,9 +4,11 @@
 mod connection;
 mod limits;
 mod listener;
+mod silence;
 mod stall;
 
 pub use connection::Peer;
 pub(super) use connection::is_grpc;
 pub use limits::Limits;
 pub use listener::serve;
+pub(super) use silence::end_when_silent;

@@ -443,14 +443,23 @@ fn operations_go_with_their_agent() {
     assert_eq!(bench.open_operations(), 0);
     let wanted = call::reconcile_operations::Operation {
         operation_id: "o".into(),
-        agent_id: Some(agent.id),
+        agent_id: Some(agent.id.clone()),
         resource_provider_id: None,
     };
     let operations = vec![wanted];
     let call = SchedulerCall::ReconcileOperations(call::ReconcileOperations { operations });
-    bench.call(&scheduler, call).unwrap();
+    bench.call(&scheduler, call.clone()).unwrap();
     let states = bench.operation_statuses(&scheduler);
     assert_eq!(states[0].state(), OperationState::OperationUnreachable);
+    bench
+        .operator_call(OperatorCall::MarkAgentGone {
+            agent_id: AgentId::new(agent.id.value.as_str()),
+        })
+        .unwrap();
+    bench.operation_statuses(&scheduler);
+    bench.call(&scheduler, call).unwrap();
+    let states = bench.operation_statuses(&scheduler);
+    assert_eq!(states[0].state(), OperationState::OperationGoneByOperator);
 }
 
 #[test]

@@ -1,0 +1,84 @@
+//! Half-open connections: a peer that falls silent without a word is noticed by keep-alive.
+
+use std::time::Duration;
+
+use mesosd::api::server::Limits;
+use mesosd::proto::link::FromAgent;
+use mesosd::proto::link::agent_link_client::AgentLinkClient;
+use mesosd::proto::v1;
+use mesosd::proto::v1::scheduler::scheduler_service_client::SchedulerServiceClient;
+use mesosd::proto::v1::scheduler::{Call, call};
+use mesosd::testing::wire::Wire;
+use tokio::time::{Instant, sleep};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::raw::Master;
+
+const OFTEN: Duration = Duration::from_millis(200);
+const LONG: Duration = Duration::from_secs(20);
+
+async fn through(wire: &Wire) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{}", wire.address)).unwrap();
+    endpoint.connect().await.unwrap()
+}
+
+/// Waits until the master sees no framework as connected, or one.
+async fn wait_for(master: &Master, connected: bool) {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let snapshot = master.handle().snapshot().await.unwrap();
+        let mut frameworks = snapshot.frameworks.values();
+        if frameworks.any(|framework| framework.is_connected()) == connected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "connected is never {connected}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_scheduler_and_an_agent_that_fall_silent_are_noticed() {
+    let limits = Limits {
+        keepalive: OFTEN,
+        keepalive_answer: OFTEN * 5,
+        ..Limits::default()
+    };
+    let master = Master::with_limits(limits).await;
+    let wire = Wire::to(master.server.address).await.unwrap();
+    let mut scheduler = SchedulerServiceClient::new(through(&wire).await);
+    let call = Call {
+        r#type: Some(call::Type::Subscribe.into()),
+        subscribe: Some(call::Subscribe {
+            framework_info: v1::FrameworkInfo {
+                user: "u".to_owned(),
+                name: "silent".to_owned(),
+                failover_timeout: Some(600.0),
+                ..v1::FrameworkInfo::default()
+            },
+            ..call::Subscribe::default()
+        }),
+        ..Call::default()
+    };
+    let mut events = scheduler.subscribe(call).await.unwrap().into_inner();
+    assert!(
+        events
+            .message()
+            .await
+            .unwrap()
+            .unwrap()
+            .subscribed
+            .is_some()
+    );
+    wait_for(&master, true).await;
+    // The link of an agent, on another connection.
+    let mut agent = AgentLinkClient::new(through(&wire).await);
+    let (sender, outgoing) = tokio::sync::mpsc::channel::<FromAgent>(1);
+    let outgoing = tokio_stream::wrappers::ReceiverStream::new(outgoing);
+    let _incoming = agent.connect(outgoing).await.unwrap().into_inner();
+    // As long as something answers, nothing ends.
+    sleep(OFTEN * 8).await;
+    wait_for(&master, true).await;
+    assert!(!sender.is_closed());
+    wire.silence();
+    wait_for(&master, false).await;
+}
