@@ -54,6 +54,8 @@ pub struct ContainerVolume {
     pub container_path: String,
     /// Other containers may have it too: its owner stays who it is.
     pub shared: bool,
+    /// It may be read only; links cannot prevent more.
+    pub read_only: bool,
 }
 
 /// Who runs in a container.

@@ -39,6 +39,7 @@ impl Agent {
                 host_path: self.paths.volume(item)?.path,
                 container_path: place.container_path.clone(),
                 shared: item.is_shared(),
+                read_only: place.read_only,
             })
         };
         resources.iter().filter_map(volume).collect()

@@ -58,7 +58,6 @@ impl Engine {
         if !matches!(config.kind, ContainerKind::Standalone) {
             sandbox::link_latest(&config.sandbox)?;
         }
-        volumes::link(&config.sandbox, plan.user.as_ref(), &config.volumes)?;
         // The record of the container comes before what it would be needed for.
         if let Err(cause) = DirBuilder::new().mode(0o700).create(&runtime) {
             return Err(LaunchError::Runtime {
@@ -87,7 +86,10 @@ impl Engine {
             let contributed = isolator.prepare(config, &mut plan);
             contributed.map_err(|cause| failed(isolator.as_ref(), cause))?;
         }
-        volumes::check_seen(&plan.mounts, &config.volumes)?;
+        // Tasks of groups have sandboxes of their own, where each gets its mounts.
+        let mounted = plan.namespaces.mount && !matches!(config.kind, ContainerKind::TaskGroups(_));
+        let user = plan.user.as_ref();
+        plan.volumes = volumes::appear(&config.sandbox, user, &config.volumes, mounted)?;
         let tree = match &self.host {
             Some(host) => Some(Tree::create(host, config.container_id.as_str())?),
             None => None,

@@ -149,8 +149,8 @@ fn make(
     }
     let output = sandbox::create(&plan.sandbox, plan.user.as_ref())?;
     let user = plan.user.as_ref();
-    volumes::link_nested(&executor.sandbox, &plan.sandbox, user, &task.resources)
-        .map_err(LaunchError::from)?;
+    let seen = volumes::of_task(&executor.sandbox, &task.resources)?;
+    plan.volumes = volumes::appear(&plan.sandbox, user, &seen, plan.namespaces.mount)?;
     link(executor, task, plan);
     if plan.namespaces.mount {
         let tmp = plan.sandbox.join("tmp");

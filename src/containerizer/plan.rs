@@ -91,6 +91,17 @@ pub struct PlannedMount {
     pub read_only: bool,
 }
 
+/// One persistent volume inside the task's mount namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedVolume {
+    /// Its folder on the host.
+    pub source: PathBuf,
+    /// Where the task sees it: a folder in the sandbox, relative to that, names only.
+    pub place: PathBuf,
+    /// Mounted read-only.
+    pub read_only: bool,
+}
+
 /// How a process enters a cgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -166,6 +177,8 @@ pub struct LaunchPlan {
     pub rlimits: Vec<PlannedRlimit>,
     /// Namespaces.
     pub namespaces: Namespaces,
+    /// Persistent volumes that are mounted, before all other mounts.
+    pub volumes: Vec<PlannedVolume>,
     /// Bind mounts, performed in order.
     pub mounts: Vec<PlannedMount>,
     /// Where the task is placed; empty without cgroups.
@@ -237,6 +250,7 @@ pub(super) mod tests {
             umask: 0o022,
             rlimits: Vec::new(),
             namespaces: Namespaces::default(),
+            volumes: Vec::new(),
             mounts: Vec::new(),
             cgroups: Vec::new(),
             oom_score_adj: None,

@@ -56,6 +56,7 @@ pub(super) fn plan(
         umask: UMASK,
         rlimits: Vec::new(),
         namespaces,
+        volumes: Vec::new(),
         mounts: Vec::new(),
         cgroups: Vec::new(),
         oom_score_adj: None,

@@ -1,9 +1,11 @@
-//! Persistent volumes in sandboxes: a link at the container path leads to the volume's folder, which
-//! belongs to the task's user.
+//! Persistent volumes in sandboxes: in a mount namespace the volume's folder is mounted at the container
+//! path, read-only where that is asked for; without one, and for a container that runs already, a link
+//! leads there. The folder belongs to the task's user.
 //!
 //! Sandboxes may belong to users who can put links of their own anywhere in them: every folder on the
 //! way is opened without following links.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,9 +17,12 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{Gid, Uid, fchown, symlinkat};
 
-use super::plan::{PlannedMount, PlannedUser};
+use super::plan::{PlannedUser, PlannedVolume};
 use crate::agent::ContainerVolume;
 use crate::proto::v1;
+
+/// Mode of the folders that lead to a volume, and of the one that it hides.
+const PLACE_MODE: Mode = Mode::from_bits_truncate(0o755);
 
 /// Why a container cannot have a volume.
 #[derive(Debug, thiserror::Error)]
@@ -27,14 +32,10 @@ pub(super) enum VolumeError {
          containerizer has no images yet"
     )]
     Place(String),
-    #[error("cannot make the link {path} to the volume: {cause}")]
+    #[error("cannot make {path} for the volume: {cause}")]
     Link { path: PathBuf, cause: io::Error },
     #[error("something else is at {0} already, where the volume is to appear")]
     Taken(PathBuf),
-    #[error(
-        "the volume {path} is below {hidden}, of which tasks have their own; move --work_dir elsewhere"
-    )]
-    Hidden { path: PathBuf, hidden: PathBuf },
     #[error("cannot use the volume {path}: {cause}")]
     Volume { path: PathBuf, cause: io::Error },
 }
@@ -50,21 +51,54 @@ pub(super) fn link(
         .try_for_each(|volume| link_one(sandbox, user, volume))
 }
 
-/// Checks that no mount of the container hides what the links lead to.
-pub(super) fn check_seen(
-    mounts: &[PlannedMount],
+/// Lets who lives in `sandbox` see the volumes when it starts: by links, or, `mounted`, by mounts at the
+/// places that are made here.
+pub(super) fn appear(
+    sandbox: &Path,
+    user: Option<&PlannedUser>,
     volumes: &[ContainerVolume],
-) -> Result<(), VolumeError> {
-    for volume in volumes {
-        let over = |mount: &&PlannedMount| volume.host_path.starts_with(&mount.target);
-        if let Some(mount) = mounts.iter().find(over) {
-            return Err(VolumeError::Hidden {
-                path: volume.host_path.clone(),
-                hidden: mount.target.clone(),
-            });
-        }
+    mounted: bool,
+) -> Result<Vec<PlannedVolume>, VolumeError> {
+    if !mounted {
+        link(sandbox, user, volumes)?;
+        return Ok(Vec::new());
     }
-    Ok(())
+    volumes
+        .iter()
+        .map(|volume| make_place(sandbox, user, volume))
+        .collect()
+}
+
+/// Where a volume is to appear.
+struct Way {
+    /// The folder that it will be in.
+    folder: OwnedFd,
+    /// Its name there.
+    last: OsString,
+    /// All names from the sandbox on.
+    place: PathBuf,
+}
+
+fn make_place(
+    sandbox: &Path,
+    user: Option<&PlannedUser>,
+    volume: &ContainerVolume,
+) -> Result<PlannedVolume, VolumeError> {
+    let way = way(sandbox, user, volume)?;
+    let failed = |cause: Errno| failed_at(sandbox, &way.place, cause);
+    match mkdirat(&way.folder, way.last.as_os_str(), PLACE_MODE) {
+        Err(Errno::EEXIST) => {
+            if open_folder(&way.folder, Path::new(&way.last)).is_err() {
+                return Err(VolumeError::Taken(sandbox.join(&way.place)));
+            }
+        }
+        other => other.map_err(failed)?,
+    }
+    Ok(PlannedVolume {
+        source: volume.host_path.clone(),
+        place: way.place,
+        read_only: volume.read_only,
+    })
 }
 
 fn link_one(
@@ -72,6 +106,31 @@ fn link_one(
     user: Option<&PlannedUser>,
     volume: &ContainerVolume,
 ) -> Result<(), VolumeError> {
+    let way = way(sandbox, user, volume)?;
+    let path = sandbox.join(&way.place);
+    match symlinkat(&volume.host_path, &way.folder, way.last.as_os_str()) {
+        Ok(()) => Ok(()),
+        Err(Errno::EEXIST) => match fs::read_link(&path) {
+            Ok(target) if target == volume.host_path => Ok(()),
+            _ => Err(VolumeError::Taken(path)),
+        },
+        Err(cause) => Err(failed_at(sandbox, &way.place, cause)),
+    }
+}
+
+fn failed_at(sandbox: &Path, place: &Path, cause: Errno) -> VolumeError {
+    VolumeError::Link {
+        path: sandbox.join(place),
+        cause: cause.into(),
+    }
+}
+
+/// Makes the folders that lead to a volume's place, and gives the volume to its user.
+fn way(
+    sandbox: &Path,
+    user: Option<&PlannedUser>,
+    volume: &ContainerVolume,
+) -> Result<Way, VolumeError> {
     let bad_place = || VolumeError::Place(volume.container_path.clone());
     let mut names = Vec::new();
     for component in Path::new(&volume.container_path).components() {
@@ -83,16 +142,13 @@ fn link_one(
             }
         }
     }
-    let last = names.pop().ok_or_else(bad_place)?;
+    let place: PathBuf = names.iter().collect();
+    let last = names.pop().ok_or_else(bad_place)?.to_owned();
     own(volume, user)?;
-    let path = sandbox.join(&volume.container_path);
-    let failed = |cause: Errno| VolumeError::Link {
-        path: path.clone(),
-        cause: cause.into(),
-    };
+    let failed = |cause: Errno| failed_at(sandbox, &place, cause);
     let mut folder = open_folder(AT_FDCWD, sandbox).map_err(failed)?;
     for name in names {
-        match mkdirat(&folder, name, Mode::from_bits_truncate(0o755)) {
+        match mkdirat(&folder, name, PLACE_MODE) {
             Ok(()) => {
                 folder = open_folder(&folder, Path::new(name)).map_err(failed)?;
                 give(&folder, user).map_err(failed)?;
@@ -103,14 +159,11 @@ fn link_one(
             Err(cause) => return Err(failed(cause)),
         }
     }
-    match symlinkat(&volume.host_path, &folder, last) {
-        Ok(()) => Ok(()),
-        Err(Errno::EEXIST) => match fs::read_link(&path) {
-            Ok(target) if target == volume.host_path => Ok(()),
-            _ => Err(VolumeError::Taken(path)),
-        },
-        Err(cause) => Err(failed(cause)),
-    }
+    Ok(Way {
+        folder,
+        last,
+        place,
+    })
 }
 
 fn open_folder(at: impl std::os::fd::AsFd, path: &Path) -> nix::Result<OwnedFd> {
@@ -145,30 +198,29 @@ fn own(volume: &ContainerVolume, user: Option<&PlannedUser>) -> Result<(), Volum
     give(&folder, user).map_err(|cause| failed(cause.into()))
 }
 
-/// Lets a task of a group see those of its volumes that its executor's sandbox has.
-pub(super) fn link_nested(
+/// The volumes of a task of a group, which its executor's sandbox has links to.
+pub(super) fn of_task(
     executor: &Path,
-    sandbox: &Path,
-    user: Option<&PlannedUser>,
     resources: &[v1::Resource],
-) -> Result<(), VolumeError> {
+) -> Result<Vec<ContainerVolume>, VolumeError> {
     let places = resources.iter().filter_map(|resource| {
         let disk = resource.disk.as_ref()?;
         disk.persistence.as_ref()?;
         Some((disk.volume.as_ref()?, resource.shared.is_some()))
     });
-    for (place, shared) in places {
-        let path = executor.join(&place.container_path);
-        let host_path =
-            fs::read_link(&path).map_err(|cause| VolumeError::Volume { path, cause })?;
-        let volume = ContainerVolume {
-            host_path,
-            container_path: place.container_path.clone(),
-            shared,
-        };
-        link_one(sandbox, user, &volume)?;
-    }
-    Ok(())
+    places
+        .map(|(place, shared)| {
+            let path = executor.join(&place.container_path);
+            let host_path =
+                fs::read_link(&path).map_err(|cause| VolumeError::Volume { path, cause })?;
+            Ok(ContainerVolume {
+                host_path,
+                container_path: place.container_path.clone(),
+                shared,
+                read_only: place.mode() == v1::volume::Mode::Ro,
+            })
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -181,6 +233,7 @@ mod tests {
             host_path: host_path.to_owned(),
             container_path: container_path.to_owned(),
             shared: false,
+            read_only: false,
         }
     }
 
@@ -210,21 +263,32 @@ mod tests {
         };
         let nested = sandbox.join("nested");
         fs::create_dir(&nested).unwrap();
-        link_nested(&sandbox, &nested, None, &[resource]).unwrap();
+        let volumes = of_task(&sandbox, &[resource]).unwrap();
+        assert_eq!(appear(&nested, None, &volumes, false).unwrap(), []);
         assert_eq!(fs::read_link(nested.join("data")).unwrap(), host);
     }
 
     #[test]
-    fn a_volume_that_tasks_would_not_see_is_refused() {
-        let mounts = [PlannedMount {
-            source: "/sandbox/tmp".into(),
-            target: "/tmp".into(),
-            read_only: false,
-        }];
-        let seen = |path: &str| check_seen(&mounts, &[volume(Path::new(path), "data")]);
-        assert!(seen("/var/lib/mesos/volumes/v").is_ok());
-        let error = seen("/tmp/mesos/volumes/v").unwrap_err().to_string();
-        assert!(error.contains("--work_dir"), "{error}");
+    fn places_for_mounts_are_folders() {
+        let dir = tempfile::tempdir().unwrap();
+        let (sandbox, host) = (dir.path().join("sandbox"), dir.path().join("v"));
+        fs::create_dir(&sandbox).unwrap();
+        fs::create_dir(&host).unwrap();
+        let mut wanted = volume(&host, "a/./data");
+        wanted.read_only = true;
+        for _ in 0..2 {
+            let planned = appear(&sandbox, None, std::slice::from_ref(&wanted), true).unwrap();
+            let [planned] = &planned[..] else {
+                panic!("one volume, one mount: {planned:?}");
+            };
+            assert_eq!(planned.place, Path::new("a/data"));
+            assert_eq!((&planned.source, planned.read_only), (&host, true));
+            let place = fs::symlink_metadata(sandbox.join("a/data")).unwrap();
+            assert!(place.is_dir());
+        }
+        std::os::unix::fs::symlink(&host, sandbox.join("taken")).unwrap();
+        let error = appear(&sandbox, None, &[volume(&host, "taken")], true).unwrap_err();
+        assert!(error.to_string().contains("something else"), "{error}");
     }
 
     #[test]

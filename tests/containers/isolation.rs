@@ -212,3 +212,66 @@ async fn what_is_not_supported_is_refused_by_name() {
     assert!(ended.message.contains("no value"), "{ended:?}");
     bench.finish().await;
 }
+
+/// Two volumes, one of them to be read only, that tasks of this container see.
+fn with_volumes(config: &mut ContainerConfig) {
+    let above = config.sandbox.parent().unwrap().join("volumes");
+    for (name, read_only) in [("rw", false), ("ro", true)] {
+        let host_path = above.join(name);
+        fs::create_dir_all(&host_path).unwrap();
+        fs::write(host_path.join("kept"), format!("{name}\n")).unwrap();
+        config.volumes.push(mesosd::agent::ContainerVolume {
+            host_path,
+            container_path: format!("deep/{name}"),
+            shared: false,
+            read_only,
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_are_seen_at_their_places() {
+    let mut bench = Bench::new(Posix);
+    let mut config = bench.container("cat deep/rw/kept deep/ro/kept && echo new > deep/rw/new");
+    with_volumes(&mut config);
+    let ended = bench.run(config.clone()).await;
+    assert_eq!(ended.wait_status, Some(0), "{ended:?}");
+    assert_eq!(stdout(&config), "rw\nro\n");
+    assert!(config.volumes[0].host_path.join("new").exists());
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_are_mounted_for_the_task_alone_and_read_only_ones_cannot_be_written() {
+    if !can_isolate("volumes_are_mounted_for_the_task_alone_and_read_only_ones_cannot_be_written") {
+        return;
+    }
+    let mut bench = Bench::new(Linux);
+    let mut config = bench.container(
+        "cat deep/rw/kept deep/ro/kept && echo new > deep/rw/new && ! echo no 2>&- > deep/ro/no && \
+         grep -c 'deep/r[ow] ' /proc/self/mountinfo",
+    );
+    with_volumes(&mut config);
+    let ended = bench.run(config.clone()).await;
+    let stderr = fs::read_to_string(config.sandbox.join("stderr")).unwrap();
+    assert_eq!(ended.wait_status, Some(0), "{ended:?} {stderr}");
+    let said = stdout(&config);
+    assert!(said.starts_with("rw\nro\n"), "{said}");
+    assert!(config.volumes[0].host_path.join("new").exists());
+    assert!(!config.volumes[1].host_path.join("no").exists());
+    // On the host there are empty folders, and no mounts.
+    let place = config.sandbox.join("deep/rw");
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains("deep/rw"), "{mounts}");
+
+    // A link that a task's user has put in the way is not followed.
+    let mut config = bench.container("true");
+    with_volumes(&mut config);
+    fs::create_dir_all(&config.sandbox).unwrap();
+    std::os::unix::fs::symlink("/etc", config.sandbox.join("deep")).unwrap();
+    let ended = bench.run(config).await;
+    assert_eq!(ended.wait_status, None, "{ended:?}");
+    assert!(ended.message.contains("deep/rw"), "{ended:?}");
+    bench.finish().await;
+}

@@ -71,10 +71,17 @@ fn on_volume(id: &str, command: &str) -> v1::TaskInfo {
 
 #[test]
 fn a_volume_and_its_data_outlive_their_agents_process() {
-    // The work directory of tests is below /tmp, of which tasks of the linux launcher have their own:
-    // they would not see what a link to a volume leads to.
-    let agent_flags = ["--launcher=posix"];
-    let mut cluster = Cluster::with_flags(1, "cpus:2;mem:512;disk:1024", &[], &agent_flags);
+    outlive(&["--launcher=posix"]);
+    // Here the volume is mounted; the work directory of tests is below /tmp, of which tasks have their own.
+    if mesosd::testing::is_root() {
+        outlive(&["--launcher=linux"]);
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains("/volumes/roles/dev/v1"), "{mounts}");
+}
+
+fn outlive(agent_flags: &[&str]) {
+    let mut cluster = Cluster::with_flags(1, "cpus:2;mem:512;disk:1024", &[], agent_flags);
     let agents = cluster.json(&["agents"]);
     let agent = agents[0]["id"].as_str().unwrap().to_owned();
     let with = |field, json| [("slaveId", agent.as_str()), (field, json)];

@@ -206,18 +206,12 @@ impl Checkpointed {
                     .insert((framework_id.clone(), executor_id), executor);
             }
             Record::Launched { container_id, pid } => {
-                if let Some(executor) = self.run(container_id) {
-                    executor.pid = Some(*pid);
-                }
+                self.change(container_id, |run| run.pid = Some(*pid));
             }
             Record::Driver {
                 container_id,
                 driver,
-            } => {
-                if let Some(executor) = self.run(container_id) {
-                    executor.driver = Some(driver.clone());
-                }
-            }
+            } => self.change(container_id, |run| run.driver = Some(driver.clone())),
             Record::ExecutorEnded {
                 framework_id,
                 executor_id,
@@ -265,9 +259,12 @@ impl Checkpointed {
         }
     }
 
-    fn run(&mut self, container_id: &ContainerId) -> Option<&mut CheckpointedExecutor> {
+    /// Changes the run in a container, if there is one.
+    fn change(&mut self, container_id: &ContainerId, make: impl FnOnce(&mut CheckpointedExecutor)) {
         let mut executors = self.executors.values_mut();
-        executors.find(|it| it.container_id == *container_id)
+        if let Some(run) = executors.find(|it| it.container_id == *container_id) {
+            make(run);
+        }
     }
 
     fn end_executor(&mut self, key: &(FrameworkId, ExecutorId), container_id: &ContainerId) {

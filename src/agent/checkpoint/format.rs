@@ -165,10 +165,7 @@ fn to_wire(record: &Record) -> JournalRecord {
         Record::Driver {
             container_id,
             driver,
-        } => wire::Record::Driver(wire::Driver {
-            container_id: container_id.to_string(),
-            driver: driver.clone(),
-        }),
+        } => driver_to_wire(container_id, driver),
         Record::ExecutorEnded {
             framework_id,
             executor_id,
@@ -220,6 +217,13 @@ fn to_wire(record: &Record) -> JournalRecord {
     JournalRecord {
         record: Some(record),
     }
+}
+
+fn driver_to_wire(container_id: &ContainerId, driver: &str) -> wire::Record {
+    wire::Record::Driver(wire::Driver {
+        container_id: container_id.to_string(),
+        driver: driver.to_owned(),
+    })
 }
 
 fn agent_to_wire(info: &v1::AgentInfo, boot_id: &str, epoch: u64) -> wire::Record {

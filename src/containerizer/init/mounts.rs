@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::os::fd::RawFd;
 use std::ptr;
 
-use super::prepared::{Bind, Prepared, Reshow};
+use super::prepared::{Bind, Prepared, Reshow, Volume};
 use super::report::{Failure, Step};
 
 /// Performs all mounts of the plan.
@@ -18,6 +18,9 @@ pub(super) fn perform(prepared: &Prepared, pid_namespace: bool) -> Result<(), Fa
         .map_err(|()| Failure::last(Step::PrivateMounts, 0))?;
     let sandbox = open_directory(libc::AT_FDCWD, &prepared.sandbox, 0)
         .ok_or_else(|| Failure::last(Step::Sandbox, 0))?;
+    for (index, volume) in prepared.volumes.iter().enumerate() {
+        perform_volume(volume, sandbox, index)?;
+    }
     for (index, bind) in prepared.binds.iter().enumerate() {
         perform_bind(bind, index)?;
     }
@@ -85,7 +88,49 @@ fn perform_bind(bind: &Bind, index: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Mounts the sandbox at its own path again, below the mount that hid it. The way there is made of
+/// Mounts a volume at its place in the sandbox, whose owner may have put links there since the place was
+/// made: none is followed.
+fn perform_volume(volume: &Volume, sandbox: RawFd, index: usize) -> Result<(), Failure> {
+    let failed = || Failure::last(Step::MountVolume, index);
+    let source = open_directory(libc::AT_FDCWD, &volume.source, libc::O_NOFOLLOW)
+        .ok_or_else(|| Failure::last(Step::OpenVolume, index))?;
+    let (last, above) = volume.names.split_last().ok_or_else(failed)?;
+    let mut folder = open_directory(sandbox, c".", 0).ok_or_else(failed)?;
+    for name in above {
+        let next = open_directory(folder, name, libc::O_NOFOLLOW).ok_or_else(failed)?;
+        // SAFETY: opened by this loop and not used again.
+        unsafe { libc::close(folder) };
+        folder = next;
+    }
+    let place = open_directory(folder, last, libc::O_NOFOLLOW).ok_or_else(failed)?;
+    // SAFETY: the descriptor is open.
+    if unsafe { libc::fchdir(source) } != 0 {
+        return Err(Failure::last(Step::OpenVolume, index));
+    }
+    let mut text = [0_u8; 32];
+    mount(
+        Some(c"."),
+        descriptor_path(place, &mut text),
+        None,
+        libc::MS_BIND,
+    )
+    .map_err(|()| failed())?;
+    if volume.read_only {
+        // What is found there from now on is the mount.
+        let mounted = open_directory(folder, last, libc::O_NOFOLLOW).ok_or_else(failed)?;
+        let flags = libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY;
+        mount(None, descriptor_path(mounted, &mut text), None, flags).map_err(|()| failed())?;
+        // SAFETY: just opened, not used again.
+        unsafe { libc::close(mounted) };
+    }
+    for fd in [source, folder, place] {
+        // SAFETY: opened above and not used again.
+        unsafe { libc::close(fd) };
+    }
+    Ok(())
+}
+
+/// Mounts the sandbox, with what is mounted in it, at its own path again, below the mount that hid it. The way there is made of
 /// directories only: whoever owns the mounted directory cannot redirect it with a link. All but the
 /// first are made in memory: they are no business of the task's, and not worth ten inodes on a disk.
 fn show_sandbox(sandbox: RawFd, reshow: &Reshow) -> Result<(), ()> {
@@ -112,7 +157,7 @@ fn show_sandbox(sandbox: RawFd, reshow: &Reshow) -> Result<(), ()> {
         Some(c"."),
         descriptor_path(place, &mut text),
         None,
-        libc::MS_BIND,
+        libc::MS_BIND | libc::MS_REC,
     );
     // SAFETY: opened above and not used again.
     unsafe { libc::close(place) };

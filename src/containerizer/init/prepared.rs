@@ -48,6 +48,15 @@ pub(super) struct Bind {
     pub(super) read_only: bool,
 }
 
+/// One volume that is mounted in the sandbox.
+#[derive(Debug)]
+pub(super) struct Volume {
+    pub(super) source: CString,
+    /// The names that lead to its place from the sandbox.
+    pub(super) names: Vec<CString>,
+    pub(super) read_only: bool,
+}
+
 /// Where the sandbox must be shown again because a mount would hide it.
 #[derive(Debug)]
 pub(super) struct Reshow {
@@ -76,6 +85,7 @@ pub(super) struct Prepared {
     pub(super) cgroups: Vec<OwnedFd>,
     /// The directory that the task is born in: version 2.
     pub(super) born: Option<OwnedFd>,
+    pub(super) volumes: Vec<Volume>,
     pub(super) binds: Vec<Bind>,
     pub(super) reshow: Option<Reshow>,
     pub(super) rlimits: Vec<(u32, libc::rlimit)>,
@@ -120,6 +130,7 @@ impl Prepared {
             sandbox: c_path("the sandbox", &plan.sandbox)?,
             cgroups,
             born,
+            volumes: volumes(plan)?,
             binds,
             reshow: reshow(plan)?,
             rlimits: plan
@@ -200,6 +211,25 @@ fn open_cgroups(plan: &LaunchPlan) -> Result<(Vec<OwnedFd>, Option<OwnedFd>), In
     Ok((cgroups, born))
 }
 
+fn volumes(plan: &LaunchPlan) -> Result<Vec<Volume>, InitError> {
+    let volumes = plan.volumes.iter();
+    volumes
+        .map(|volume| {
+            Ok(Volume {
+                source: c_path("a volume", &volume.source)?,
+                names: names("the place of a volume", &volume.place)?,
+                read_only: volume.read_only,
+            })
+        })
+        .collect()
+}
+
+fn names(what: &'static str, path: &Path) -> Result<Vec<CString>, InitError> {
+    path.components()
+        .map(|name| c_string(what, name.as_os_str().as_bytes()))
+        .collect()
+}
+
 /// The last mount that covers the sandbox, if any does.
 fn reshow(plan: &LaunchPlan) -> Result<Option<Reshow>, InitError> {
     let Some((target, below)) = plan.mounts.iter().rev().find_map(|mount| {
@@ -208,13 +238,9 @@ fn reshow(plan: &LaunchPlan) -> Result<Option<Reshow>, InitError> {
     }) else {
         return Ok(None);
     };
-    let names = below
-        .components()
-        .map(|name| c_string("the sandbox", name.as_os_str().as_bytes()))
-        .collect::<Result<Vec<_>, _>>()?;
     Ok(Some(Reshow {
         under: c_path("a mount target", target)?,
-        names,
+        names: names("the sandbox", below)?,
     }))
 }
 

@@ -12,6 +12,8 @@ use crate::containerizer::plan::LaunchPlan;
 pub(super) enum Step {
     Signals,
     PrivateMounts,
+    OpenVolume,
+    MountVolume,
     OpenMountSource,
     Mount,
     ShowSandbox,
@@ -29,9 +31,11 @@ pub(super) enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 18] = [
         Self::Signals,
         Self::PrivateMounts,
+        Self::OpenVolume,
+        Self::MountVolume,
         Self::OpenMountSource,
         Self::Mount,
         Self::ShowSandbox,
@@ -97,6 +101,14 @@ impl Failure {
         let what = match self.step {
             Step::Signals => "set up signals".to_owned(),
             Step::PrivateMounts => "make the mounts private".to_owned(),
+            Step::OpenVolume => format!(
+                "open the volume {}",
+                path(plan.volumes.get(index).map(|v| &v.source))
+            ),
+            Step::MountVolume => format!(
+                "mount the volume at {} in the sandbox",
+                path(plan.volumes.get(index).map(|v| &v.place))
+            ),
             Step::OpenMountSource => format!(
                 "open the directory {} to mount it",
                 path(plan.mounts.get(index).map(|m| &m.source))

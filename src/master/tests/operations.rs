@@ -1,6 +1,7 @@
 //! Reservations and volumes: in ACCEPT, by operators, and what agents say of them.
 
 use super::*;
+use crate::base::AgentId;
 use crate::proto::v1::OperationState;
 use crate::proto::v1::offer::{Operation, operation};
 use crate::resources::{Disk, Persistence, Reservation, Resource, Resources, Volume};
@@ -125,14 +126,14 @@ fn able(name: &str) -> v1::FrameworkInfo {
 
 fn operate(agent: &AgentPeer, operation: Operation) -> OperatorCall {
     OperatorCall::Operate {
-        agent_id: crate::base::AgentId::new(&*agent.id.value),
+        agent_id: AgentId::new(&*agent.id.value),
         operation: Box::new(operation),
     }
 }
 
 impl Bench {
     fn total(&self, agent: &AgentPeer) -> Resources {
-        let id = crate::base::AgentId::new(&*agent.id.value);
+        let id = AgentId::new(&*agent.id.value);
         self.snapshot().agents[&id].total.clone()
     }
 
@@ -629,7 +630,7 @@ fn operators_take_offers_back_for_what_they_reserve() {
         .unwrap();
     assert_eq!(bench.total(&agent), bag("cpus:4;mem:1024"));
     let nobody = OperatorCall::Operate {
-        agent_id: crate::base::AgentId::new("nobody"),
+        agent_id: AgentId::new("nobody"),
         operation: Box::new(reserve(&reserved("cpus:1"))),
     };
     assert!(bench.operator_call(nobody).is_err());
