@@ -248,13 +248,6 @@ impl Agent {
             };
             executor.status = ExecutorStatus::Terminated;
             executor.recovered = false;
-            // Their ends are being told still.
-            executor.completed_tasks.extend(
-                recovered_tasks(id, &run.executor_id, &checkpointed.tasks, &self.streams)
-                    .into_iter()
-                    .map(|(_, task)| task)
-                    .filter(|task| task.state.is_terminal()),
-            );
             let executor = Arc::new(executor);
             match self.frameworks.get_mut(id) {
                 Some(framework) => Arc::make_mut(framework).remember(executor, max),
