@@ -224,19 +224,7 @@ impl Checkpointed {
                 framework_id,
                 executor_id,
                 task,
-            } => {
-                let task_id = TaskId::new(task.task_id.value.as_str());
-                let info = Arc::clone(task);
-                let executor_id = executor_id.clone();
-                self.tasks.insert(
-                    (framework_id.clone(), task_id),
-                    CheckpointedTask {
-                        executor_id,
-                        info,
-                        statuses: Vec::new(),
-                    },
-                );
-            }
+            } => self.add_task(framework_id, executor_id, task),
             Record::Update {
                 framework_id,
                 executor_id,
@@ -257,6 +245,21 @@ impl Checkpointed {
                 self.operations.remove(uuid);
             }
         }
+    }
+
+    fn add_task(
+        &mut self,
+        framework_id: &FrameworkId,
+        executor_id: &ExecutorId,
+        task: &Arc<v1::TaskInfo>,
+    ) {
+        let task_id = TaskId::new(task.task_id.value.as_str());
+        let written = CheckpointedTask {
+            executor_id: executor_id.clone(),
+            info: Arc::clone(task),
+            statuses: Vec::new(),
+        };
+        self.tasks.insert((framework_id.clone(), task_id), written);
     }
 
     /// Changes the run in a container, if there is one.

@@ -188,11 +188,7 @@ fn to_wire(record: &Record) -> JournalRecord {
             framework_id,
             executor_id,
             status,
-        } => wire::Record::Update(wire::Update {
-            framework_id: framework_id.into(),
-            executor_id: executor_id.as_ref().map(Into::into),
-            status: (**status).clone(),
-        }),
+        } => update_to_wire(framework_id, executor_id.as_ref(), status),
         Record::Acknowledged {
             framework_id,
             task_id,
@@ -217,6 +213,18 @@ fn to_wire(record: &Record) -> JournalRecord {
     JournalRecord {
         record: Some(record),
     }
+}
+
+fn update_to_wire(
+    framework_id: &FrameworkId,
+    executor_id: Option<&ExecutorId>,
+    status: &v1::TaskStatus,
+) -> wire::Record {
+    wire::Record::Update(wire::Update {
+        framework_id: framework_id.into(),
+        executor_id: executor_id.map(Into::into),
+        status: status.clone(),
+    })
 }
 
 fn driver_to_wire(container_id: &ContainerId, driver: &str) -> wire::Record {
