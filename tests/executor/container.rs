@@ -45,6 +45,7 @@ impl Container {
             umask: 0o022,
             rlimits: Vec::new(),
             namespaces: Namespaces::default(),
+            volumes: Vec::new(),
             mounts: Vec::new(),
             cgroups: Vec::new(),
             oom_score_adj: None,
