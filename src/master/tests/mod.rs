@@ -11,6 +11,7 @@ mod policy;
 mod random;
 mod reconcile;
 mod records;
+mod scripts;
 mod shell;
 mod standing;
 mod subscribe;
