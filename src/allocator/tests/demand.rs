@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::base::{AgentId, Instant};
+use crate::quota::Quota;
 
 use super::super::demand::Demand;
 use super::super::returns::Evidence;
@@ -286,4 +287,53 @@ fn memory_is_bounded() {
         demand.leave_kind(*kind);
     }
     demand.check_invariants(std::iter::empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// The rule is never at the cost of guarantees: whoever is guaranteed something is offered it in
+    /// every pass, however often it has returned it, while users keep all that they are offered.
+    #[test]
+    fn guarantees_are_offered_to_those_who_return_everything(
+        guaranteed in proptest::collection::vec(1_u32..5, 1..6),
+        users in 1_u32..5,
+        rounds in 2_u64..30,
+        keeps: bool,
+    ) {
+        let owed: u32 = guaranteed.iter().sum();
+        let mut allocator = Allocator::new(AllocatorConfig::default());
+        for number in 0..owed.div_ceil(4) + 2 {
+            let total = agent_of(number as usize % 2, "cpus:4;mem:400");
+            allocator.add_agent(agent(number), total, &BTreeMap::new());
+        }
+        let mut quotas = Vec::new();
+        for (number, cpus) in (0_u32..).zip(&guaranteed) {
+            let own = role(&format!("idle{number}"));
+            let amounts = bag(&format!("cpus:{cpus};mem:{}", cpus * 100)).quantities();
+            let quota = Quota::new(&own, amounts.clone(), BTreeMap::new()).unwrap();
+            allocator.set_quota(&own, &quota);
+            allocator.add_framework(&framework(number), &spec(&[own.as_str()]), &BTreeMap::new());
+            quotas.push((own, amounts));
+        }
+        for number in 100..100 + users {
+            allocator.add_framework(&framework(number), &spec(&["users"]), &BTreeMap::new());
+        }
+        for round in 0..rounds {
+            let now = at(round * 1000);
+            let offers = pass(&mut allocator, now);
+            for (own, amounts) in &quotas {
+                let has = allocator.consumed_quota(own);
+                prop_assert!(has.contains(amounts), "{own} has {has:?} in round {round}");
+            }
+            for offer in offers {
+                let (who, whose, what) = (&offer.framework, &offer.agent, &offer.resources);
+                if offer.role != role("users") {
+                    allocator.decline(who, whose, what, None, now);
+                } else if !keeps {
+                    allocator.recover(who, whose, what, None, now);
+                }
+            }
+        }
+    }
 }

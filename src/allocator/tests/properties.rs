@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use crate::attributes::{OfferConstraints, PatternLimits};
 use crate::base::Instant;
+use crate::proto::v1::scheduler;
 use crate::quota::Quota;
 use crate::resources::{ResourceName, Resources, Scalar};
 
@@ -50,7 +52,9 @@ enum Call {
 fn spec() -> impl Strategy<Value = FrameworkSpec> {
     let roles = proptest::collection::btree_set(0..ROLES.len(), 0..4);
     let own = proptest::option::weighted(0.2, any::<bool>());
-    (roles, 0_usize..8, any::<bool>(), own).prop_map(|(roles, suppressed, gpus, own)| {
+    let can = (any::<bool>(), any::<bool>());
+    let host = proptest::option::weighted(0.2, 0..TOTALS.len());
+    (roles, 0_usize..8, can, own, host).prop_map(|(roles, suppressed, can, own, host)| {
         let named: BTreeSet<_> = roles.iter().map(|at| role(ROLES[*at])).collect();
         let least = |any| {
             if any {
@@ -65,14 +69,54 @@ fn spec() -> impl Strategy<Value = FrameworkSpec> {
                 .and_then(|any| Some((named.first()?.clone(), least(any))))
                 .into_iter()
                 .collect(),
+            constraints: host.map(|at| avoiding(at, &named)).unwrap_or_default(),
             roles: named,
-            capabilities: gpus
-                .then_some(Capability::GpuResources)
+            capabilities: [Capability::GpuResources, Capability::RegionAware]
                 .into_iter()
+                .zip([can.0, can.1])
+                .filter_map(|(capability, has)| has.then_some(capability))
                 .collect(),
-            ..FrameworkSpec::default()
         }
     })
+}
+
+/// Wants all agents but those of this kind, under the first of its roles.
+fn avoiding(at: usize, roles: &BTreeSet<crate::roles::Role>) -> OfferConstraints {
+    use scheduler::attribute_constraint::predicate::{Predicate, TextNotEquals};
+    use scheduler::attribute_constraint::selector::{PseudoattributeType, Selector};
+    use scheduler::offer_constraints::{RoleConstraints, role_constraints::Group};
+
+    let value = host(at);
+    let hostname = Selector::PseudoattributeType(PseudoattributeType::Hostname.into());
+    let constraint = scheduler::AttributeConstraint {
+        selector: scheduler::attribute_constraint::Selector {
+            selector: Some(hostname),
+        },
+        predicate: scheduler::attribute_constraint::Predicate {
+            predicate: Some(Predicate::TextNotEquals(TextNotEquals { value })),
+        },
+    };
+    let groups = vec![Group {
+        attribute_constraints: vec![constraint],
+    }];
+    let first = roles.first().map(ToString::to_string).into_iter();
+    let message = scheduler::OfferConstraints {
+        role_constraints: first
+            .map(|r| {
+                (
+                    r,
+                    RoleConstraints {
+                        groups: groups.clone(),
+                    },
+                )
+            })
+            .collect(),
+    };
+    OfferConstraints::from_proto(&message, roles, PatternLimits::default()).unwrap()
+}
+
+fn host(kind: usize) -> String {
+    format!("host-{kind}")
 }
 
 fn call() -> impl Strategy<Value = Call> {
@@ -130,7 +174,11 @@ fn named(roles: &BTreeSet<usize>) -> BTreeSet<crate::roles::Role> {
 }
 
 fn total(at: usize) -> AgentSpec {
-    super::total(TOTALS[at])
+    AgentSpec {
+        hostname: host(at).into(),
+        region: (at % 3 == 1).then(|| "abroad".into()),
+        ..super::total(TOTALS[at])
+    }
 }
 
 fn used_by(used: Option<(u32, usize)>) -> BTreeMap<crate::base::FrameworkId, Resources> {
@@ -142,7 +190,7 @@ fn used_by(used: Option<(u32, usize)>) -> BTreeMap<crate::base::FrameworkId, Res
 impl Pair {
     fn new(config: AllocatorConfig) -> Self {
         Self {
-            slow: Reference::new(config.min_allocatable.clone()),
+            slow: Reference::new(config.clone()),
             fast: Allocator::new(config),
             now: Instant(0),
         }
@@ -296,11 +344,15 @@ proptest! {
         slice in prop_oneof![Just(1_usize), Just(1000)],
         gap in prop_oneof![Just(0_u64), Just(400)],
         order in prop_oneof![Just(AllocationOrder::Strict), Just(AllocationOrder::Demand)],
+        (excluded, filter_gpus, at_home) in any::<(bool, bool, bool)>(),
     ) {
         let mut pair = Pair::new(AllocatorConfig {
             seed,
             slice_agents: slice,
             order,
+            excluded_from_shares: excluded.then_some(ResourceName::MEM).into_iter().collect(),
+            filter_gpus,
+            region: at_home.then(|| "home".into()),
             min_pass_gap: Duration::from_millis(gap),
             ..AllocatorConfig::default()
         });

@@ -4,12 +4,13 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::attributes::Place;
 use crate::base::{AgentId, FrameworkId, Instant};
 use crate::quota::Quota;
-use crate::resources::{Quantities, Resource, ResourceName, Resources, Scalar, Value};
+use crate::resources::{Resource, ResourceName, Resources, Scalar, Value};
 use crate::roles::Role;
 
-use super::super::{AgentSpec, Allocation, Capability, FrameworkSpec, Weight};
+use super::super::{AgentSpec, Allocation, AllocatorConfig, Capability, FrameworkSpec, Weight};
 
 type ClientKey = (FrameworkId, Role);
 
@@ -36,7 +37,7 @@ struct Refusal {
 
 #[derive(Debug, Default)]
 pub(super) struct Reference {
-    min_allocatable: Vec<Quantities>,
+    config: AllocatorConfig,
     agents: BTreeMap<AgentId, Agent>,
     frameworks: BTreeMap<FrameworkId, Framework>,
     /// What each client has on each agent.
@@ -67,9 +68,9 @@ fn amount(item: &Resource, name: &ResourceName) -> i128 {
 }
 
 impl Reference {
-    pub(super) fn new(min_allocatable: Vec<Quantities>) -> Self {
+    pub(super) fn new(config: AllocatorConfig) -> Self {
         Self {
-            min_allocatable,
+            config,
             ..Self::default()
         }
     }
@@ -433,6 +434,7 @@ impl Reference {
         }
         parts
             .into_iter()
+            .filter(|(name, _)| !self.config.excluded_from_shares.contains(*name))
             .map(|(name, part)| (part, totals.get(name).copied().unwrap_or(0)))
             .filter(|(part, whole)| *part > 0 && *whole > 0)
             .max_by(|(a, b), (c, d)| (a * d).cmp(&(c * b)))
@@ -512,7 +514,21 @@ impl Reference {
         }
         let can = |capability| framework.spec.capabilities.has(capability);
         let has_gpus = !agent.spec.total.gpus().is_zero();
-        if has_gpus && !can(Capability::GpuResources) {
+        if self.config.filter_gpus && has_gpus && !can(Capability::GpuResources) {
+            return nothing;
+        }
+        let abroad = agent.spec.region.is_some() && agent.spec.region != self.config.region;
+        if self.config.region.is_some() && abroad && !can(Capability::RegionAware) {
+            return nothing;
+        }
+        let place = Place {
+            attributes: &agent.spec.attributes,
+            hostname: &agent.spec.hostname,
+            region: agent.spec.region.as_deref(),
+            zone: agent.spec.zone.as_deref(),
+        };
+        let constraints = framework.spec.constraints.of(role);
+        if constraints.is_some_and(|constraints| !constraints.admit(&place)) {
             return nothing;
         }
         let visible = self.available(id).filter(|item: &Resource| {
@@ -522,7 +538,7 @@ impl Reference {
         });
         let visible = self.within_quota(role, &visible, guarantees);
         let least = framework.spec.min_allocatable.get(role);
-        let least = least.unwrap_or(&self.min_allocatable);
+        let least = least.unwrap_or(&self.config.min_allocatable);
         let amounts = visible.quantities();
         if !least.is_empty() && !least.iter().any(|least| amounts.contains(least)) {
             return nothing;

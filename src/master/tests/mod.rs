@@ -2,6 +2,7 @@
 
 mod accept;
 mod agents;
+mod bad_input;
 mod counterfactuals;
 mod failover;
 mod maintenance;
