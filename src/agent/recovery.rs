@@ -44,7 +44,9 @@ pub(super) fn refused(config: &AgentConfig, checkpointed: &Checkpointed) -> Opti
         Reconfiguration::Equal => ("equal", equal(&earlier.info, &now)),
         Reconfiguration::Additive => ("additive", compatible(&earlier.info, &now)),
     };
-    if fits || count == 0 || config.cleanup {
+    // What ran did not survive the boot: nothing depends on what the agent was.
+    let rebooted = earlier.boot_id != config.boot_id;
+    if fits || count == 0 || config.cleanup || rebooted {
         return None;
     }
     Some(format!(

@@ -23,6 +23,8 @@ use super::update_stream::UpdateStream;
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// Least bound after a failed attempt.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
+/// Longest wait on an open link: the master lets go whoever says nothing for five seconds.
+const SILENCE_MAX: Duration = Duration::from_secs(4);
 /// How long a master may take to answer a registration: it writes its registry first.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// Messages that may come while the agent's id is being written down.
@@ -148,7 +150,8 @@ impl Agent {
     /// After a random pause.
     fn register_soon(&mut self, now: Now, effects: &mut Effects) {
         let registration = &mut self.registration;
-        let wait = registration.rng.up_to(registration.backoff);
+        let longest = registration.backoff.min(SILENCE_MAX);
+        let wait = registration.rng.up_to(longest);
         if wait.is_zero() {
             self.register(now, effects);
         } else {

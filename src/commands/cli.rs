@@ -109,6 +109,8 @@ enum ClientCommand {
     Deactivate(client::AgentArgs),
     /// Offer an agent again that was deactivated or drained.
     Reactivate(client::AgentArgs),
+    /// Give an agent up for good: its tasks are gone, and it never comes back under its id.
+    Gone(client::AgentArgs),
     /// List or set the weights of roles.
     Weights(client::WeightsArgs),
     /// List, set or remove the quota of roles.
@@ -190,6 +192,7 @@ pub(super) fn main() -> std::process::ExitCode {
         ClientCommand::Drain(arguments) => client::drain(&connection, &arguments),
         ClientCommand::Deactivate(arguments) => client::deactivate(&connection, &arguments),
         ClientCommand::Reactivate(arguments) => client::reactivate(&connection, &arguments),
+        ClientCommand::Gone(arguments) => client::gone(&connection, &arguments),
         ClientCommand::Weights(arguments) => client::weights(&connection, &arguments),
         ClientCommand::Quota(arguments) => client::quota(&connection, &arguments),
         ClientCommand::Maintenance(arguments) => client::maintenance(&connection, &arguments),

@@ -77,7 +77,7 @@ pub struct OfferingFlags {
     /// Role of resources that name none.
     #[arg(long, value_name = "ROLE", default_value = "*", value_parser = role)]
     pub default_role: Role,
-    /// Twice the longest wait before the first attempt to register; it doubles up to a minute.
+    /// Twice the longest wait before the first attempt to register; it doubles up to 4secs.
     #[arg(long, value_name = "DURATION", default_value = "1secs",
           value_parser = duration_between(Duration::from_millis(1), MINUTE))]
     pub registration_backoff_factor: Duration,

@@ -11,7 +11,7 @@ use super::sources::{AccessFlags, LoggingFlags, NetworkFlags, SourceFlags};
 use super::value::{RateLimit, Weights, duration_between, fraction, only_false, refused};
 use super::zookeeper::ElectionFlags;
 use crate::allocator::{AllocationOrder, Sorter};
-use crate::base::ByteSize;
+use crate::base::{ByteSize, parse_duration};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -209,6 +209,20 @@ pub struct MasterCompatibilityFlags {
     /// Seconds that log lines may be kept back: every line is written at once.
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     pub logbufsecs: u32,
+    /// Whether an empty log is initialized: there is no replicated log.
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub log_auto_initialize: bool,
+    /// Time to read the registry in: a leader that cannot read it goes on trying while it leads.
+    #[arg(long, value_name = "DURATION", default_value = "1mins", value_parser = parse_duration)]
+    pub registry_fetch_timeout: Duration,
+    /// Time to write the registry in: what is not written is not promised, and a leader ends with its
+    /// session.
+    #[arg(long, value_name = "DURATION", default_value = "20secs", value_parser = parse_duration)]
+    pub registry_store_timeout: Duration,
+    /// Most agents that may be missing after a change of master: none ends the master, and
+    /// --agent_removal_rate_limit slows their removal down.
+    #[arg(long, value_name = "SHARE", default_value = "100%")]
+    pub recovery_agent_removal_limit: String,
     /// Directory of the web pages: there are none.
     #[arg(long, value_name = "DIR")]
     pub webui_dir: Option<PathBuf>,

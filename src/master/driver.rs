@@ -24,8 +24,9 @@ use crate::telemetry::{Counter, Metrics, Timer};
 use super::call::{CallError, OperatorCall, Question, Reply, SchedulerCall};
 use super::config::MasterConfig;
 use super::core::Master;
-use super::effect::{Effects, Token};
+use super::effect::{Effect, Effects, Token};
 use super::event::Event;
+use super::overdue::Overdue;
 use super::perform::Peers;
 use super::snapshot::Snapshot;
 use super::timer::TimerKey;
@@ -427,6 +428,7 @@ pub async fn lead(
         ),
         timers: TimerTable::new(),
         waiting: waiting.clone(),
+        overdue: Overdue::default(),
         commands,
         ended,
         answers: recovered.answers,
@@ -463,6 +465,7 @@ struct Driver {
     peers: Peers,
     timers: TimerTable<TimerKey>,
     waiting: Waiting,
+    overdue: Overdue,
     commands: mpsc::Receiver<Command>,
     /// Ended streams and links, and streams with room: at most one of each for each that was opened, so
     /// it needs no bound.
@@ -494,6 +497,8 @@ impl Driver {
                     if over {
                         return self.end().await;
                     }
+                    self.overdue.heard(taken);
+                    self.judge_silence();
                 }
                 Some(event) = self.ended.recv() => self.step(event),
                 answer = self.answers.recv() => match answer {
@@ -510,7 +515,8 @@ impl Driver {
         }
     }
 
-    /// Steps the core for every timer whose time has come.
+    /// Steps the core for every timer whose time has come; those that judge an agent's silence take turns
+    /// with what waits in the mailbox.
     fn timers_due(&mut self, now: Now) {
         while let Some(due) = self.timers.next_deadline()
             && let Some(key) = self.timers.pop_due(now.mono)
@@ -518,7 +524,25 @@ impl Driver {
             if key == TimerKey::Allocation {
                 self.allocation_latency.record(now.mono.since(due));
             }
-            self.step(Event::TimerFired(key));
+            if Overdue::judges(&key) {
+                self.overdue.push(key, self.commands.len());
+            } else {
+                self.step(Event::TimerFired(key));
+            }
+        }
+        self.judge_silence();
+    }
+
+    /// Fires the timers that judge an agent's silence, as far as all that was said before was heard. A full
+    /// mailbox keeps others from getting in: what they say counts as well.
+    fn judge_silence(&mut self) {
+        while let Some(key) = self.overdue.pop() {
+            let waiting = self.commands.len();
+            if waiting == MAILBOX_MAX {
+                self.overdue.push(key, waiting);
+            } else {
+                self.step(Event::TimerFired(key));
+            }
         }
     }
 
@@ -572,6 +596,9 @@ impl Driver {
 
     fn perform(&mut self) {
         for effect in self.effects.drain() {
+            if let Effect::SetTimer { key, .. } | Effect::CancelTimer { key } = &effect {
+                self.overdue.forget(key);
+            }
             self.peers.perform(effect, &mut self.timers, || {
                 self.core.snapshot(SystemClock.now())
             });

@@ -15,7 +15,7 @@
 //! | operators | `operator`, `policy`, `quota`, [`maintenance`], `standing` |
 //! | readers | [`snapshot`], [`metrics`], `views`, `explain` (`reasons`: in words) |
 //! | fairness | `watch`: who starves, who hoards |
-//! | the shell | [`driver`] |
+//! | the shell | [`driver`]; `overdue` |
 
 /// True when a test has planted this bug into the core; always false without `testing`.
 #[cfg(feature = "testing")]
@@ -60,6 +60,7 @@ pub mod operation;
 mod operations;
 mod operator;
 mod operator_operations;
+mod overdue;
 mod pending;
 mod perform;
 mod policy;

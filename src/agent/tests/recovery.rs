@@ -251,6 +251,37 @@ fn the_policy_says_what_may_change_under_executors() {
     assert!(refused(&smaller, &rig.disk).is_some());
     smaller.cleanup = true;
     assert_eq!(refused(&smaller, &rig.disk), None);
+    // After a boot nothing runs that would miss what is gone.
+    smaller.cleanup = false;
+    smaller.boot_id = "another boot".into();
+    assert_eq!(refused(&smaller, &rig.disk), None);
+}
+
+#[test]
+fn after_a_boot_the_agent_is_the_same_and_its_tasks_are_over() {
+    let mut rig = Rig::registered();
+    let container = rig.running(durable(), "t");
+    rig.update("t", status("t", TaskState::TaskRunning, 1));
+    let update = update_sent(&rig.take());
+    rig.acknowledge(&update);
+    let mut config = config();
+    config.boot_id = "another boot".into();
+    let mut next = Rig::with(config, rig.disk.clone());
+    next.start();
+    let found: Vec<_> = known(&next.take())
+        .iter()
+        .map(|config| config.container_id.clone())
+        .collect();
+    assert_eq!(found, [container.clone()]);
+    assert_eq!(next.snapshot().info.id, rig.snapshot().info.id);
+    // The containerizer finds no trace of it.
+    next.ended(&container, Ended::default());
+    next.step(Event::Recovered);
+    let effects = next.take();
+    assert!(destroyed(&effects).is_empty(), "{effects:?}");
+    let folded = next.disk.updates.values().next().unwrap();
+    let told = folded.queue.last().unwrap();
+    assert!(told.state().is_terminal(), "{told:?}");
 }
 
 #[test]

@@ -147,6 +147,13 @@ pub(super) fn reactivate(connection: &Connection, arguments: &AgentArgs) -> Exit
     })
 }
 
+/// `mesosd gone`
+pub(super) fn gone(connection: &Connection, arguments: &AgentArgs) -> ExitCode {
+    run(connection, async |session, output| {
+        standing::gone(session, output, arguments).await
+    })
+}
+
 /// `mesosd weights`.
 pub(super) fn weights(connection: &Connection, arguments: &WeightsArgs) -> ExitCode {
     run(connection, async |session, output| {

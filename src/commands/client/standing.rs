@@ -1,4 +1,4 @@
-//! `mesosd drain`, `deactivate` and `reactivate`: where an agent stands.
+//! `mesosd drain`, `deactivate`, `reactivate` and `gone`: where an agent stands.
 
 use std::time::Duration;
 
@@ -90,6 +90,24 @@ pub(super) async fn reactivate(
     };
     let kind = call::Type::ReactivateAgent;
     give(session, output, kind, order, &id, "is offered again").await
+}
+
+/// Gives an agent up for good.
+pub(super) async fn gone(
+    session: &mut Session,
+    output: &mut Output,
+    arguments: &AgentArgs,
+) -> Result<(), ClientError> {
+    let id = resolve(session, arguments).await?;
+    let order = Call {
+        mark_agent_gone: Some(call::MarkAgentGone {
+            agent_id: v1::AgentId::from(id.as_str()),
+        }),
+        ..Call::default()
+    };
+    let kind = call::Type::MarkAgentGone;
+    let said = "is given up for good, and so are its tasks";
+    give(session, output, kind, order, &id, said).await
 }
 
 async fn give(

@@ -253,3 +253,30 @@ async fn a_scheduler_that_reconciles_and_does_not_read_keeps_its_stream() {
     master.handle.shutdown().await;
     master.task.await.unwrap().unwrap();
 }
+
+/// The agent answers every ping; the loop is too busy to look into its mailbox before the time is over.
+#[tokio::test]
+async fn an_answer_that_waits_in_the_queue_is_no_silence() {
+    let metrics = Metrics::new();
+    let mut config = MasterConfig::new("m");
+    config.agent_ping_timeout = Duration::from_millis(5);
+    config.agent_ping_timeouts_max = 1;
+    let master = start(config, MemoryStorage::default(), &metrics);
+    let master = master.await.unwrap();
+    let (mut agent, _) = register(&master).await;
+    for _ in 0..40 {
+        let Some(FromMaster::Ping(ping)) = agent.recv().await.and_then(|said| said.message) else {
+            panic!("the agent was given up");
+        };
+        let sequence = ping.sequence;
+        let pong = FromAgent::Pong(link::Pong { sequence });
+        let said = master.handle.agent_message(agent.connection(), pong);
+        said.await.unwrap();
+        // This thread is also the loop's: the answer waits, and so does the timer.
+        std::thread::sleep(Duration::from_millis(8));
+    }
+    let state = master.handle.snapshot().await.unwrap();
+    assert_eq!(state.agents.len(), 1);
+    assert!(state.unreachable_agents.is_empty());
+    master.handle.shutdown().await;
+}

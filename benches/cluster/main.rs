@@ -1,12 +1,15 @@
 //! What a user waits for, measured on the real binary: a whole `mesosd run --local`, accept to
 //! TASK_RUNNING on a real agent, tasks per second on one agent, launches per second through a master
-//! with emulated agents in another process, and memory.
+//! with emulated agents in another process, the restart of an agent with 100 tasks, the change of the
+//! leading master with 10,000 emulated agents, and memory.
 //!
-//! `cargo bench --bench cluster -- [run-local|latency|burst|launches|memory]`; results go to stdout and,
-//! one JSON line each, to `target/bench-results.jsonl`.
+//! `cargo bench --bench cluster -- [run-local|latency|burst|launches|restart|failover|memory]`; results go
+//! to stdout and, one JSON line each, to `target/bench-results.jsonl`. `failover` is in `failover.rs`.
+
+mod failover;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -45,6 +48,11 @@ fn main() -> Result<(), Failure> {
     {
         return runtime.block_on(emulate(master.clone(), agents.parse()?));
     }
+    if let [mode, url, agents] = arguments.as_slice()
+        && mode == "emulate-elected"
+    {
+        return runtime.block_on(failover::emulate(url, agents.parse()?));
+    }
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|one| one == name);
     if wanted("run-local") {
         run_local()?;
@@ -57,6 +65,12 @@ fn main() -> Result<(), Failure> {
     }
     if wanted("launches") {
         runtime.block_on(launches())?;
+    }
+    if wanted("restart") {
+        runtime.block_on(restart())?;
+    }
+    if wanted("failover") {
+        runtime.block_on(failover::run())?;
     }
     if wanted("memory") {
         runtime.block_on(memory())?;
@@ -120,8 +134,20 @@ impl Drop for Daemon {
 
 fn daemon(dir: &Path, name: &str, flags: &[String]) -> Result<Daemon, Failure> {
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    daemon_at(address, dir, name, flags)
+}
+
+fn daemon_at(
+    address: SocketAddr,
+    dir: &Path,
+    name: &str,
+    flags: &[String],
+) -> Result<Daemon, Failure> {
     let log = std::fs::File::create(dir.join(format!("{name}.log")))?;
-    let mut child = Command::new(MESOSD.as_path())
+    // As many connections as this host allows.
+    let mut child = Command::new("sh")
+        .args(["-c", "ulimit -n $(ulimit -Hn); exec \"$@\"", "sh"])
+        .arg(MESOSD.as_path())
         .args(flags)
         .args([
             "--ip=127.0.0.1".to_owned(),
@@ -147,17 +173,42 @@ fn master(dir: &Path) -> Result<Daemon, Failure> {
 }
 
 fn agent(dir: &Path, master: &Daemon) -> Result<Daemon, Failure> {
-    daemon(
-        dir,
-        "agent",
-        &[
-            "--role=agent".to_owned(),
-            format!("--master={}", master.address),
-            format!("--runtime_dir={}", dir.join("run").display()),
-            format!("--cgroups_root=mesosd-bench-{}", std::process::id()),
-            "--resources=cpus:1000;mem:100000;disk:1000;ports:[31000-31999]".to_owned(),
-        ],
-    )
+    daemon(dir, "agent", &agent_flags(dir, master))
+}
+
+fn agent_flags(dir: &Path, master: &Daemon) -> [String; 5] {
+    [
+        "--role=agent".to_owned(),
+        format!("--master={}", master.address),
+        format!("--runtime_dir={}", dir.join("run").display()),
+        format!("--cgroups_root=mesosd-bench-{}", std::process::id()),
+        "--resources=cpus:1000;mem:100000;disk:1000;ports:[31000-31999]".to_owned(),
+    ]
+}
+
+/// One number of `/metrics/snapshot`; none while nobody answers.
+fn metric(address: SocketAddr, name: &str) -> Option<f64> {
+    let mut socket = std::net::TcpStream::connect(address).ok()?;
+    socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let request = "GET /metrics/snapshot HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    socket.write_all(request.as_bytes()).ok()?;
+    let mut text = String::new();
+    socket.read_to_string(&mut text).ok()?;
+    let (_, rest) = text.split_once(&format!("\"{name}\":"))?;
+    let end = rest.find([',', '}'])?;
+    rest[..end].trim().parse().ok()
+}
+
+/// Polls until `done`.
+async fn wait_until(what: &str, limit: Duration, done: impl Fn() -> bool) -> Result<(), Failure> {
+    let deadline = Instant::now() + limit;
+    while !done() {
+        if Instant::now() > deadline {
+            return Err(format!("timed out: {what}").into());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
 }
 
 /// One field of `/proc/<pid>/<file>`, in KiB.
@@ -498,6 +549,53 @@ async fn memory() -> Result<(), Failure> {
     framework.plain(call::Type::Teardown).await?;
     tokio::time::sleep(Duration::from_secs(6)).await;
     Ok(())
+}
+
+/// An agent with 100 tasks is killed and started again: until it has them all back and is registered.
+async fn restart() -> Result<(), Failure> {
+    const TASKS: usize = 100;
+    let dir = tempfile::tempdir()?;
+    let master = master(dir.path())?;
+    let mut first = agent(dir.path(), &master)?;
+    let mut framework = Framework::subscribe(master.address).await?;
+    let offer = framework.offer().await?;
+    let tasks = (0..TASKS)
+        .map(|number| task(&offer, format!("restart-{number}"), "sleep 600"))
+        .collect();
+    framework.launch(&offer, tasks).await?;
+    let mut left = TASKS;
+    while left > 0 {
+        if let Some(update) = framework.next().await?.update {
+            left -= usize::from(update.status.state() == v1::TaskState::TaskRunning);
+            framework.acknowledge(&update.status).await?;
+        }
+    }
+    let (mut millis, address) = (Vec::new(), first.address);
+    for _ in 0..5 {
+        first.child.kill()?;
+        first.child.wait()?;
+        let start = Instant::now();
+        first = daemon_at(
+            address,
+            dir.path(),
+            "agent",
+            &agent_flags(dir.path(), &master),
+        )?;
+        let back = || {
+            metric(address, "slave/registered") == Some(1.0)
+                && metric(address, "slave/tasks_running") == Some(TASKS as f64)
+        };
+        wait_until("the tasks are back", Duration::from_secs(60), back).await?;
+        millis.push(millis_since(start));
+    }
+    report(
+        "restart",
+        "agent with 100 tasks, start to registered",
+        millis,
+    )?;
+    framework.plain(call::Type::Teardown).await?;
+    let gone = || metric(address, "slave/executors_running") == Some(0.0);
+    wait_until("the tasks end", Duration::from_secs(60), gone).await
 }
 
 async fn launches() -> Result<(), Failure> {
