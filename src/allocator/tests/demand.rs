@@ -311,7 +311,7 @@ proptest! {
         for (number, cpus) in (0_u32..).zip(&guaranteed) {
             let own = role(&format!("idle{number}"));
             let amounts = bag(&format!("cpus:{cpus};mem:{}", cpus * 100)).quantities();
-            let quota = Quota::new(&own, amounts.clone(), BTreeMap::new()).unwrap();
+            let quota = Quota::new(&own, amounts.clone(), Default::default()).unwrap();
             allocator.set_quota(&own, &quota);
             allocator.add_framework(&framework(number), &spec(&[own.as_str()]), &BTreeMap::new());
             quotas.push((own, amounts));
