@@ -171,6 +171,10 @@ impl Master {
             Some(id) if self.agents.contains_key(id) => {
                 answer(TaskState::TaskGone, "Reconciliation: Task is gone")
             }
+            Some(id) if self.gone.contains_key(id) => answer(
+                TaskState::TaskGoneByOperator,
+                "Reconciliation: Task is gone",
+            ),
             Some(id) => match self.unreachable.get(id) {
                 Some(since) => {
                     let mut status = answer(

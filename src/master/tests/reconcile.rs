@@ -123,6 +123,25 @@ fn tasks_of_unreachable_agents() {
 }
 
 #[test]
+fn tasks_of_agents_that_are_gone() {
+    for (info, state) in [
+        (framework("new"), TaskState::TaskGoneByOperator),
+        (old_framework("old"), TaskState::TaskLost),
+    ] {
+        let mut bench = Bench::new();
+        let (scheduler, agent) = bench.running(info);
+        let gone = OperatorCall::MarkAgentGone {
+            agent_id: AgentId::new(agent.id.value.as_str()),
+        };
+        bench.operator_call(gone).unwrap();
+        assert_eq!(bench.states(&scheduler), [state]);
+        // Of this one the end was told to the master, but never by it.
+        ask(&mut bench, &scheduler, &[("x", Some(&agent.id))]);
+        assert_eq!(bench.states(&scheduler), [state]);
+    }
+}
+
+#[test]
 fn there_is_no_answer_while_agents_are_recovering() {
     let mut registry = Registry::default();
     let agent_id = AgentId::new("old-S1");
