@@ -272,7 +272,7 @@ fn after_a_boot_the_agent_is_the_same_and_its_tasks_are_over() {
         .iter()
         .map(|config| config.container_id.clone())
         .collect();
-    assert_eq!(found, [container.clone()]);
+    assert_eq!(found, std::slice::from_ref(&container));
     assert_eq!(next.snapshot().info.id, rig.snapshot().info.id);
     // The containerizer finds no trace of it.
     next.ended(&container, Ended::default());
