@@ -323,7 +323,7 @@ impl Agent {
         let Link::Sent(connection) = self.registration.link else {
             return;
         };
-        if answer.epoch < self.registration.epoch && !planted!(self, StaleLeaderAccepted) {
+        if answer.epoch < self.registration.epoch {
             tracing::info!(
                 epoch = answer.epoch,
                 seen = self.registration.epoch,

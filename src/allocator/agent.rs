@@ -43,7 +43,7 @@ pub(super) struct Agent {
     /// by client.
     pub(super) holders: Vec<(u32, Bundle)>,
     /// True when the clients hold more than the total: it has shrunk.
-    overcommitted: bool,
+    pub(super) overcommitted: bool,
     /// True when something of the total or of what clients hold is shared.
     pub(super) shares: bool,
     pub(super) attributes: Attributes,

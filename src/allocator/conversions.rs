@@ -29,6 +29,17 @@ impl Allocator {
             consumed: conversion.consumed.unallocated(),
             converted: conversion.converted.unallocated(),
         };
+        let of_total = conversion.of_total();
+        if self.is_relabelling(slot, &unallocated) {
+            // As much becomes something else of the total as of what is held: what is left of it,
+            // and how much everybody has, stays.
+            self.agents[slot].convert_held(number, &unallocated);
+            self.consume(number, &unallocated.converted);
+            self.consume_less(number, &unallocated.consumed);
+            self.agents[slot].total = self.converted_total(slot, &of_total);
+            self.count_reserved(slot, false);
+            return;
+        }
         let record = &mut self.agents[slot];
         let before = record.held_by(number).map(|held| self.kinds.amounts(held));
         record.convert_held(number, &unallocated);
@@ -40,10 +51,25 @@ impl Allocator {
         }
         self.consume(number, &unallocated.converted);
         self.consume_less(number, &unallocated.consumed);
-        let total = self.agents[slot].total.convert(&conversion.of_total());
-        let total =
-            total.unwrap_or_else(|| panic!("agent {agent} has what {conversion:?} consumes"));
+        let total = self.converted_total(slot, &of_total);
         self.set_total(slot, total);
+    }
+
+    /// Whether an operation changes what resources are and not how much there is: RESERVE,
+    /// UNRESERVE, CREATE and DESTROY, where nothing is shared.
+    fn is_relabelling(&mut self, slot: u32, conversion: &Conversion) -> bool {
+        let agent = &self.agents[slot];
+        let mut parts = conversion.consumed.iter().chain(&conversion.converted);
+        !agent.shares
+            && !agent.overcommitted
+            && !parts.any(Resource::is_shared)
+            && self.kinds.amounts(&conversion.consumed) == self.kinds.amounts(&conversion.converted)
+    }
+
+    fn converted_total(&self, slot: u32, conversion: &Conversion) -> Resources {
+        let agent = &self.agents[slot];
+        let total = agent.total.convert(conversion);
+        total.unwrap_or_else(|| panic!("agent {} has what {conversion:?} consumes", agent.id))
     }
 
     /// Converts what an agent has available, and says whether it has.

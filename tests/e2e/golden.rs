@@ -318,62 +318,19 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("flags", "-authentication_v0_timeout", "no SASL"),
     ("flags", "-authenticators", "no SASL"),
     ("flags", "-authorizers", "comes with authorization"),
-    ("flags", "-filter_gpu_resources", "not served"),
-    ("flags", "-framework_sorter", "there is one"),
     ("flags", "-help", "no setting"),
     ("flags", "-http_authenticators", "comes with authentication"),
     ("flags", "-initialize_driver_logging", "of glog"),
-    ("flags", "-log_auto_initialize", "of the replicated log"),
     ("flags", "-memory_profiling", "of jemalloc"),
-    (
-        "flags",
-        "-offer_constraints_re2_max_mem",
-        "comes with offer constraints",
-    ),
-    (
-        "flags",
-        "-offer_constraints_re2_max_program_size",
-        "comes with offer constraints",
-    ),
-    ("flags", "-publish_per_framework_metrics", "comes with them"),
-    ("flags", "-recovery_agent_removal_limit", "not served"),
-    ("flags", "-registry_fetch_timeout", "of the replicated log"),
-    ("flags", "-registry_store_timeout", "of the replicated log"),
     ("flags", "-registry_strict", "not served"),
     ("flags", "-require_agent_domain", "not served"),
-    ("flags", "-role_sorter", "there is one"),
     ("flags", "-version", "no setting"),
     ("flags", "-webui_dir", "the pages are in the binary"),
     ("/metrics/snapshot", "+*", "mesosd's own"),
     (
         "/metrics/snapshot",
-        "-allocator/event_queue_dispatches",
-        "the allocator has no queue",
-    ),
-    (
-        "/metrics/snapshot",
-        "-allocator/mesos/event_queue_dispatches",
-        "the allocator has no queue",
-    ),
-    (
-        "/metrics/snapshot",
         "-allocator/mesos/quota/roles//*",
         "the sum over all roles: master/cpus_used",
-    ),
-    (
-        "/metrics/snapshot",
-        "-master/event_queue_dispatches",
-        "one queue: queues/master/length",
-    ),
-    (
-        "/metrics/snapshot",
-        "-master/event_queue_http_requests",
-        "one queue: queues/master/length",
-    ),
-    (
-        "/metrics/snapshot",
-        "-master/event_queue_messages",
-        "one queue: queues/master/length",
     ),
     (
         "/metrics/snapshot",
@@ -397,38 +354,8 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ),
     (
         "/metrics/snapshot",
-        "-master/slave_shutdowns_canceled",
-        "removals are not rate limited",
-    ),
-    (
-        "/metrics/snapshot",
-        "-master/slave_shutdowns_completed",
-        "agents that came too late may stay",
-    ),
-    (
-        "/metrics/snapshot",
-        "-master/slave_shutdowns_scheduled",
-        "agents that came too late may stay",
-    ),
-    (
-        "/metrics/snapshot",
         "-registrar/log/*",
         "of the replicated log",
-    ),
-    (
-        "/metrics/snapshot",
-        "-registrar/registry_size_bytes",
-        "records are stored one by one",
-    ),
-    (
-        "/metrics/snapshot",
-        "-registrar/state_fetch_ms",
-        "read once, at the start",
-    ),
-    (
-        "/metrics/snapshot",
-        "-master/operations/*",
-        "come with offer operations",
     ),
 ];
 

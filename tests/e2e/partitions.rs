@@ -96,7 +96,6 @@ fn an_agent_that_is_gone_never_comes_back_under_its_id() {
         (Some(1), 1),
         "{text}"
     );
-    scheduler.teardown();
 }
 
 #[test]

@@ -170,7 +170,11 @@ fn a_service_is_restarted_and_replaced_under_its_tasks() {
     scheduler.submit(task("stays", &command));
     scheduler.wait_for("stays", TaskRunning);
     // What limits the unit does not limit its tasks.
-    let groups = std::fs::read_to_string(dir.path().join("groups")).unwrap();
+    let groups = || std::fs::read_to_string(dir.path().join("groups")).unwrap_or_default();
+    cluster.wait_until("the task says where it is", Duration::from_secs(30), || {
+        groups().lines().any(|line| line.starts_with("1:"))
+    });
+    let groups = groups();
     let limiting = groups.lines().filter(|line| !line.contains("name=systemd"));
     let unit_name = format!("mesosd-test-unit-{}/", std::process::id());
     for line in limiting {
@@ -185,11 +189,16 @@ fn a_service_is_restarted_and_replaced_under_its_tasks() {
         (Signal::SIGTERM, Some(0), &copy),
     ] {
         assert_eq!(unit.stop(signal), code);
-        assert!(
-            unit.busy().is_empty(),
-            "these hold the unit: {:?}",
-            unit.busy()
-        );
+        // What ends with the agent may need a moment.
+        let begin = Instant::now();
+        while !unit.busy().is_empty() {
+            assert!(
+                begin.elapsed() < Duration::from_secs(10),
+                "these hold the unit: {:?}",
+                unit.busy()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
         assert!(!processes_of(&scheduler, "stays").is_empty(), "{signal}");
         unit.start(binary);
         unit.is_watched();

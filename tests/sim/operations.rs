@@ -72,13 +72,6 @@ fn reserve(resources: Vec<v1::Resource>) -> Operation {
     }
 }
 
-/// Reserves a little of what is free, for an operator.
-pub(crate) fn reserve_cpus(role: &str) -> Operation {
-    let mut cpus = reserved("cpus", 0.1, role);
-    cpus.allocation_info = None;
-    reserve(vec![cpus])
-}
-
 fn create(volumes: Vec<v1::Resource>) -> Operation {
     Operation {
         r#type: Some(operation::Type::Create.into()),
@@ -175,9 +168,6 @@ impl Scheduler {
         self.launched_ids.insert(id.clone());
         let view = TaskView {
             agent_id: offer.agent_id.clone(),
-            executor_id: v1::ExecutorId {
-                value: id.to_string(),
-            },
             state: TaskState::TaskStaging,
             uuids: Vec::new(),
         };

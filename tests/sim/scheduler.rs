@@ -42,8 +42,6 @@ pub(crate) struct Habits {
 pub(crate) struct TaskView {
     /// Where it was launched.
     pub(crate) agent_id: v1::AgentId,
-    /// Its executor; a task with only a command is its own.
-    pub(crate) executor_id: v1::ExecutorId,
     /// The newest state heard; STAGING until an update comes.
     pub(crate) state: TaskState,
     /// Uuids of the updates heard, in order of first arrival.
@@ -208,10 +206,6 @@ impl Scheduler {
             Type::UpdateOperationStatus => {
                 self.operation_ended(&event.update_operation_status.as_ref().unwrap().status)
             }
-            Type::InverseOffers => {
-                let offers = &event.inverse_offers.as_ref().unwrap().inverse_offers;
-                self.leave(offers.iter().map(|offer| offer.id.clone()).collect())
-            }
             Type::Update => self.update(&event.update.as_ref().unwrap().status),
             Type::Error => {
                 let message = &event.error.as_ref().unwrap().message;
@@ -286,9 +280,6 @@ impl Scheduler {
             mem -= 32.0;
             self.executor(&role)
         });
-        let executor_id = executor
-            .as_ref()
-            .map(|executor| executor.executor_id.clone());
         let mut tasks = Vec::new();
         for _ in 0..wanted {
             let (need_cpus, need_mem) = (
@@ -326,9 +317,6 @@ impl Scheduler {
                 id,
                 TaskView {
                     agent_id: offer.agent_id.clone(),
-                    executor_id: executor_id.clone().unwrap_or_else(|| v1::ExecutorId {
-                        value: format!("s{}-t{}", self.index, self.launched),
-                    }),
                     state: TaskState::TaskStaging,
                     uuids: Vec::new(),
                 },
@@ -440,63 +428,10 @@ impl Scheduler {
             let call = SchedulerCall::Reconcile(wire::Reconcile { tasks: Vec::new() });
             deeds.push(Deed::Call(Duration::ZERO, call));
         }
-        if self.rng.chance(1, 15)
-            && let Some(call) = self.rare_call()
-        {
-            deeds.push(Deed::Call(Duration::ZERO, call));
-        }
         if !self.winding_down && self.rng.chance(1, 2_000) {
             deeds.push(Deed::Call(Duration::ZERO, SchedulerCall::Teardown));
         }
         deeds
-    }
-
-    /// Agrees to leave agents, or does not.
-    fn leave(&mut self, inverse_offer_ids: Vec<v1::OfferId>) -> Vec<Deed> {
-        let filters = self.rng.chance(1, 2).then_some(v1::Filters {
-            refuse_seconds: Some(10.0),
-        });
-        let call = if self.rng.chance(1, 2) {
-            SchedulerCall::AcceptInverseOffers(wire::AcceptInverseOffers {
-                inverse_offer_ids,
-                filters,
-            })
-        } else {
-            SchedulerCall::DeclineInverseOffers(wire::DeclineInverseOffers {
-                inverse_offer_ids,
-                filters,
-            })
-        };
-        let pause = self.pause(Duration::from_secs(2));
-        vec![Deed::Call(pause, call)]
-    }
-
-    /// What frameworks seldom say.
-    fn rare_call(&mut self) -> Option<SchedulerCall> {
-        let live: Vec<_> = self.live().map(|(_, view)| view.clone()).collect();
-        let pick = usize::try_from(self.rng.below(live.len().max(1) as u64)).unwrap();
-        let view = live.get(pick);
-        match self.rng.below(8) {
-            0 => Some(SchedulerCall::Request),
-            1 => {
-                let framework_info = self.info();
-                Some(SchedulerCall::UpdateFramework(Box::new(
-                    wire::UpdateFramework {
-                        framework_info,
-                        ..wire::UpdateFramework::default()
-                    },
-                )))
-            }
-            2 => Some(SchedulerCall::Shutdown(wire::Shutdown {
-                executor_id: view?.executor_id.clone(),
-                agent_id: view?.agent_id.clone(),
-            })),
-            _ => Some(SchedulerCall::Message(wire::Message {
-                agent_id: view?.agent_id.clone(),
-                executor_id: view?.executor_id.clone(),
-                data: b"are you there?".to_vec(),
-            })),
-        }
     }
 
     /// A kill of one task; every other one with a policy of its own.

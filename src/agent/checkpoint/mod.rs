@@ -11,7 +11,6 @@ mod record;
 pub use fold::{
     Checkpointed, CheckpointedAgent, CheckpointedExecutor, CheckpointedTask, CheckpointedUpdates,
 };
-pub use format::{Damage, Replayed, append, replay};
 pub use history::{EndedRun, History};
 pub use journal::{Journal, JournalError, Keeping};
 pub use paths::{Paths, VolumePath};

@@ -141,7 +141,6 @@ fn quotas_that_are_none_are_refused_by_role_and_resource() {
             ["dev", "below its guarantee"],
         ),
         (vec![config("a//b", 1.0, 2.0)], ["a//b", ""]),
-        (vec![config("*", 1.0, 2.0)], ["'*'", ""]),
         (
             vec![config("dev", 1.0, 2.0), config("dev", 1.0, 3.0)],
             ["dev", ""],

@@ -1,7 +1,7 @@
 //! Shell: where a registry is kept.
 
 mod embedded;
-pub mod fence;
+mod fence;
 mod memory;
 mod zookeeper;
 

@@ -10,34 +10,6 @@ impl World {
         for scheduler in &mut self.schedulers {
             scheduler.winding_down = true;
         }
-        for client in &mut self.clients {
-            client.cut_until = client.cut_until.min(self.now);
-        }
-        for pause in [3, 60, 200, 400] {
-            self.after(Duration::from_secs(pause), Happening::OperatorRepairs);
-        }
-    }
-
-    /// Runs until a launch has reached the first agent, and so many happenings further.
-    pub(crate) fn run_to_launch(&mut self, further: u64) -> bool {
-        for _ in 0..10_000 {
-            if self.checkers.saw("to agent", "RunTask")
-                || self.checkers.saw("to agent", "RunTaskGroup")
-            {
-                for _ in 0..further {
-                    self.step();
-                }
-                return true;
-            }
-            self.step();
-        }
-        false
-    }
-
-    /// A byte of an agent's journal changes while it is down: what it will count as errors.
-    pub(crate) fn corrupt(&mut self, index: usize, part: u64) -> u64 {
-        self.agents[index].disk.corrupt(part);
-        self.agents[index].disk.state().errors
     }
 
     /// Lets virtual time pass.
@@ -68,12 +40,8 @@ impl World {
     }
 
     fn snapshot(&self) -> master::Snapshot {
-        let leading: Vec<usize> = (0..self.masters.len())
-            .filter(|master| self.masters[*master].core.is_some())
-            .collect();
-        assert_eq!(leading.len(), 1, "{leading:?} lead in the end");
-        let core = self.masters[leading[0]].core.as_ref().expect("it leads");
-        core.snapshot(self.master_now(leading[0]))
+        let core = self.master.core.as_ref().expect("the master is up again");
+        core.snapshot(self.now())
     }
 
     /// Once everything has had its time: all agents are back, every task has ended, and its framework
@@ -102,10 +70,6 @@ impl World {
             .collect();
         assert!(live.is_empty(), "the master still has {live:?}");
         self.checkers.assert_nothing_runs();
-        let frameworks = self.schedulers.iter().filter_map(|it| it.id.clone());
-        let agents = snapshot.agents.keys().cloned();
-        self.checkers
-            .assert_delivered(&frameworks.collect(), &agents.collect());
         self.assert_operations_settled(&snapshot);
     }
 
@@ -120,9 +84,9 @@ impl World {
                 scheduler.id
             );
         }
-        for (index, node) in self.agents.iter().enumerate() {
+        for node in &self.agents {
             let core = node.core.as_ref().expect("the agents are up again");
-            let own = core.snapshot(self.agent_now(index));
+            let own = core.snapshot(self.now());
             assert!(
                 own.operations.is_empty(),
                 "open on the agent: {:?}",
@@ -136,7 +100,10 @@ impl World {
                 known.operations
             );
             assert_eq!(known.total, own.total, "total of agent {}", id.value);
-            let disk = node.disk.state();
+            let mut disk = agent::checkpoint::Checkpointed::default();
+            for record in &node.disk {
+                disk.apply(record);
+            }
             let written = mesosd::resources::Resources::from_proto(&disk.converted);
             assert_eq!(
                 written,
