@@ -1,6 +1,6 @@
 //! The agent's state and its `step`, which only routes; behaviour is in one file per topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
@@ -40,6 +40,8 @@ pub struct Agent {
     pub(super) total: Resources,
     /// `total` as far as operations are written down.
     pub(super) recorded_total: Resources,
+    /// Operations that count and are not being written down yet, in the order in which they came.
+    pub(super) unrecorded: VecDeque<Uuid>,
     /// Operations whose end the master has not acknowledged.
     pub(super) operations: OrdMap<Uuid, Arc<Operation>>,
     pub(super) registration: Registration,
@@ -124,6 +126,7 @@ impl Agent {
             info: Arc::new(config.agent_info()),
             total: Resources::default(),
             recorded_total: Resources::default(),
+            unrecorded: VecDeque::new(),
             operations: OrdMap::new(),
             registration: Registration::new(&config),
             frameworks: OrdMap::new(),

@@ -122,7 +122,6 @@ impl Agent {
         };
         let mut status = self.operation_status(&apply.info, OperationState::OperationFinished);
         status.converted_resources = does.converted.to_proto(ReservationForm::Stack);
-        let made = self.new_volumes(&does);
         let framework_id = apply.framework_id.as_ref();
         let mut operation = Operation::new(
             uuid,
@@ -131,14 +130,58 @@ impl Agent {
             does,
             status,
         );
-        if made.is_empty() {
-            self.operations.insert(uuid, Arc::new(operation));
+        operation.stage = OperationStage::Waiting;
+        self.operations.insert(uuid, Arc::new(operation));
+        self.unrecorded.push_back(uuid);
+        self.record_next(effects);
+    }
+
+    /// Operations are written down in the order in which they came, for one may need what another
+    /// has made; those without new volumes at once, others when the folders are there.
+    fn record_next(&mut self, effects: &mut Effects) {
+        while let Some(uuid) = self.unrecorded.front().copied() {
+            let Some(operation) = self.operations.get_mut(&uuid).map(Arc::make_mut) else {
+                self.unrecorded.pop_front();
+                continue;
+            };
+            if operation.stage != OperationStage::Waiting {
+                return;
+            }
+            let possible = self.recorded_total.convert(&operation.conversion).is_some();
+            let conversion = operation.conversion.clone();
+            if possible && !self.new_volumes(&conversion).is_empty() {
+                self.make_volumes(uuid, effects);
+                return;
+            }
+            self.unrecorded.pop_front();
+            if !possible {
+                self.fail_operation(uuid, "what it was made of did not come to be", effects);
+            }
+            if let Some(operation) = self.operations.get_mut(&uuid) {
+                Arc::make_mut(operation).stage = OperationStage::Recording;
+            }
             self.record_operation(uuid, effects);
-        } else {
-            operation.stage = OperationStage::Waiting;
-            self.operations.insert(uuid, Arc::new(operation));
-            self.make_volumes(uuid, effects);
         }
+    }
+
+    /// An operation that counted comes to nothing: what those behind it have made of its work does
+    /// not count either.
+    fn fail_operation(&mut self, uuid: Uuid, message: &str, effects: &mut Effects) {
+        let Some(operation) = self.operations.get_mut(&uuid).map(Arc::make_mut) else {
+            return;
+        };
+        operation.status.set_state(OperationState::OperationFailed);
+        operation.status.message = Some(message.to_owned());
+        operation.status.converted_resources.clear();
+        operation.conversion = Conversion::default();
+        let mut total = self.recorded_total.clone();
+        for waiting in &self.unrecorded {
+            let operation = self.operations.get(waiting);
+            let next = operation.and_then(|operation| total.convert(&operation.conversion));
+            total = next.unwrap_or(total);
+        }
+        self.total = total;
+        self.tell_total(effects);
     }
 
     /// Has the folders of an operation's volumes made, unless volumes of the same names must go
@@ -197,20 +240,19 @@ impl Agent {
             return;
         }
         operation.stage = OperationStage::Recording;
+        self.unrecorded.retain(|waiting| *waiting != uuid);
         if let Err(error) = result {
-            operation.status.set_state(OperationState::OperationFailed);
-            operation.status.message = Some(format!("the volume cannot be made: {error}"));
-            operation.status.converted_resources.clear();
-            let back = std::mem::take(&mut operation.conversion).reversed();
-            if let Some(total) = self.total.convert(&back) {
-                self.total = total;
-            }
-            self.tell_total(effects);
+            self.fail_operation(
+                uuid,
+                &format!("the volume cannot be made: {error}"),
+                effects,
+            );
         }
         if planted!(self, ConfirmOperationBeforeCheckpoint) {
             self.operation_recorded(now, uuid, effects);
         }
         self.record_operation(uuid, effects);
+        self.record_next(effects);
     }
 
     /// Operations that never came: the master is told so, reliably.
@@ -282,7 +324,7 @@ impl Agent {
             return;
         };
         let total = self.recorded_total.convert(&operation.conversion);
-        self.recorded_total = total.unwrap_or_else(|| self.total.clone());
+        self.recorded_total = total.expect("what is written down next was looked at before");
         let converted = self.recorded_total.converted();
         let record = Record::Operation {
             operation: Arc::new(operation.record()),
@@ -302,9 +344,7 @@ impl Agent {
         operation.stage = OperationStage::Reporting;
         self.clear_volumes(uuid, effects);
         self.send_operation(now, uuid, effects);
-        for waiting in self.waiting_operations() {
-            self.make_volumes(waiting, effects);
-        }
+        self.record_next(effects);
     }
 
     /// Removes the folders of volumes that an operation has ended, unless they exist again.

@@ -292,6 +292,20 @@ fn a_volume_that_cannot_be_made_fails_and_is_undone() {
 }
 
 #[test]
+fn what_needs_what_is_not_made_yet_is_written_down_behind_it() {
+    for result in [Ok(()), Err("no space".to_owned())] {
+        let mut rig = rig();
+        rig.apply(1, reserve(&reserved("disk:20")));
+        rig.apply(2, create(&volume("v")));
+        rig.apply(3, destroy(&volume("v")));
+        assert_eq!(rig.make(&result).len(), 1, "one folder");
+        assert_eq!(rig.total(), rig.restarted().total(), "{result:?}");
+        let volumes = rig.total().iter().any(|item| item.disk().is_some());
+        assert!(!volumes, "{result:?}: {}", rig.total());
+    }
+}
+
+#[test]
 fn a_destroyed_volume_goes_before_one_of_its_name_comes() {
     let mut rig = rig();
     rig.apply(1, reserve(&reserved("disk:10")));
