@@ -24,8 +24,11 @@ pub(crate) const MACHINES: usize = FRAMEWORKS.end;
 /// Agents whose work directory is a small file system of its own.
 pub(crate) const SMALL_DISKS: Range<usize> = 6..8;
 
-/// The binary under test.
-const MESOSD: &str = env!("CARGO_BIN_EXE_mesosd");
+/// Of the frameworks: over HTTP by hand, not with the SDK.
+const OVER_HTTP: usize = FRAMEWORKS.start + 1;
+/// Of the frameworks: its tasks end with their agents.
+const CARELESS: usize = FRAMEWORKS.start + 2;
+
 /// Debian's; without it clocks are not skewed.
 const FAKE_TIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 /// From the end of a process that nobody ended to its next start, as of an init system.
@@ -42,6 +45,17 @@ pub(crate) fn name(machine: usize) -> String {
     let kind = kinds.iter().find(|(_, range)| range.contains(&machine));
     let (kind, range) = kind.unwrap();
     format!("{kind}-{}", machine - range.start)
+}
+
+/// Frameworks that know that their tasks may end with an agent.
+pub(crate) fn is_careless(machine: usize) -> bool {
+    machine == CARELESS
+}
+
+/// The binary under test.
+fn binary() -> PathBuf {
+    let asked = std::env::var_os("MESOSD_CHAOS_BINARY");
+    asked.map_or_else(|| env!("CARGO_BIN_EXE_mesosd").into(), PathBuf::from)
 }
 
 /// One machine's process.
@@ -114,6 +128,14 @@ impl Cluster {
         format!("zk://{}/mesos", servers.join(","))
     }
 
+    /// For those that do not ask ZooKeeper.
+    fn masters(&self) -> String {
+        let masters: Vec<String> = MASTERS
+            .map(|machine| format!("{}:5050", address(machine)))
+            .collect();
+        format!("http://{}", masters.join(","))
+    }
+
     fn prepare(&self, machine: usize) {
         let own = self.own(machine);
         fs::create_dir_all(own.join("work")).unwrap();
@@ -169,11 +191,17 @@ impl Cluster {
         }
         if FRAMEWORKS.contains(&machine) {
             let mut command = Command::new(std::env::current_exe().unwrap());
-            let what = format!("{}|{}|{}", name(machine), self.url(), own.display());
+            let url = if machine == OVER_HTTP {
+                self.masters()
+            } else {
+                self.url()
+            };
+            let checkpoint = !is_careless(machine);
+            let what = format!("{}|{url}|{checkpoint}|{}", name(machine), own.display());
             command.env(FRAMEWORK, what);
             return command;
         }
-        let mut command = Command::new(MESOSD);
+        let mut command = Command::new(binary());
         command
             .arg(format!("--ip={}", address(machine)))
             .arg("--no-hostname_lookup")
@@ -296,7 +324,7 @@ impl Cluster {
 
     /// The reply of a client command at the operator's machine.
     pub(crate) fn ask(&self, words: &[&str]) -> Option<serde_json::Value> {
-        let mut command = Command::new(MESOSD);
+        let mut command = Command::new(binary());
         command
             .args(words)
             .args(["-o", "json"])

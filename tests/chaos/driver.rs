@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::cluster::{AGENTS, Cluster, FRAMEWORKS, MACHINES, MASTERS, name};
+use super::cluster::{AGENTS, Cluster, FRAMEWORKS, MACHINES, MASTERS, is_careless, name};
 use super::faults::{Fault, Planned, plan};
 use super::guard::{self, Guard};
 use super::history::History;
@@ -38,7 +38,7 @@ pub(crate) fn run(seed: u64, length: Duration) -> bool {
     }));
     let mut history = History::default();
     for machine in FRAMEWORKS {
-        history.read(&dir.join(name(machine)));
+        history.read(&dir.join(name(machine)), is_careless(machine));
     }
     let (timeline, mut wrong) = result.unwrap_or_else(|_| {
         (
@@ -198,7 +198,7 @@ fn settle(cluster: &mut Cluster) {
     cluster.until("every task has ended", CALM, |cluster| {
         let mut history = History::default();
         for machine in FRAMEWORKS {
-            history.read(&cluster.own(machine));
+            history.read(&cluster.own(machine), is_careless(machine));
         }
         history.open() == 0
     });

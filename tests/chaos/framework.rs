@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mesosd::base::Rng;
-use mesosd::frameworks::sdk::{self, Config, Event, Events, Handle};
 use mesosd::proto::v1;
-use mesosd::proto::v1::scheduler::call::reconcile;
 
 use super::guard::RUN;
+use super::scheduler::{Heard, Identity, Offer, Scheduler, Task};
 
-/// Makes a process a framework: its name, the ensemble and its directory, with `|` between them.
+/// Makes a process a framework: its name, where it finds masters, `true` if its tasks outlive their
+/// agents, and its directory, with `|` between them.
 pub(crate) const FRAMEWORK: &str = "MESOSD_CHAOS_FRAMEWORK";
 /// Tasks that have not ended.
 const OPEN_MAX: usize = 8;
@@ -30,59 +30,65 @@ const RECONCILE: Duration = Duration::from_secs(2);
 struct Framework {
     name: String,
     dir: PathBuf,
-    handle: Handle,
-    events: Events,
+    scheduler: Scheduler,
     history: File,
     rng: Rng,
     /// How many tasks were ever asked for.
     asked: u64,
     /// Those that have not ended, with their agents.
-    open: BTreeMap<String, v1::AgentId>,
+    open: BTreeMap<String, String>,
 }
 
 /// The framework's whole life; its exit code.
 pub(crate) fn live(what: &str) -> i32 {
     let mut words = what.split('|');
     let mut word = || words.next().unwrap().to_owned();
-    let (name, url, dir) = (word(), word(), PathBuf::from(word()));
+    let (name, url, checkpoint, dir) = (word(), word(), word() == "true", PathBuf::from(word()));
+    let identity = Identity {
+        name,
+        id: None,
+        checkpoint,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async { Framework::new(name, &url, dir).run().await })
+    runtime.block_on(async { Framework::new(identity, &url, dir).run().await })
 }
 
 impl Framework {
-    fn new(name: String, url: &str, dir: PathBuf) -> Self {
+    fn new(mut identity: Identity, url: &str, dir: PathBuf) -> Self {
         let past = fs::read_to_string(dir.join("history")).unwrap_or_default();
-        let mut config = Config::new(url, "root", &name);
-        config.framework.failover_timeout = Some(3_600.0);
-        config.framework.roles = vec![name.clone()];
-        config.call_timeout = Duration::from_secs(4);
         let (mut asked, mut open) = (0, BTreeMap::new());
+        // Who does not checkpoint may be told of an end that was none.
+        let mut agents = BTreeMap::new();
         for line in past.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             match words[1..] {
-                ["framework", id] => config.framework.id = Some(id.into()),
+                ["framework", id] => identity.id = Some(id.to_owned()),
                 ["asks", task, agent] => {
                     asked += 1;
-                    open.insert(task.to_owned(), v1::AgentId::from(agent));
+                    agents.insert(task.to_owned(), agent.to_owned());
+                    open.insert(task.to_owned(), agent.to_owned());
                 }
                 ["update", task, state, ..] if is_terminal(state) => drop(open.remove(task)),
+                ["update", task, ..] => {
+                    if let Some(agent) = agents.get(task) {
+                        open.insert(task.to_owned(), agent.clone());
+                    }
+                }
                 _ => {}
             }
         }
         let mut options = File::options();
         let options = options.create(true).append(true);
         let history = options.open(dir.join("history")).unwrap();
-        let (handle, events) = sdk::start(config);
         Self {
-            rng: Rng::seeded(asked, &name),
-            name,
+            rng: Rng::seeded(asked, &identity.name),
+            name: identity.name.clone(),
             dir,
-            handle,
-            events,
+            scheduler: Scheduler::start(url, identity),
             history,
             asked,
             open,
@@ -106,14 +112,14 @@ impl Framework {
         let mut reconcile = tokio::time::interval(RECONCILE);
         loop {
             tokio::select! {
-                event = self.events.next() => match event {
+                event = self.scheduler.next() => match event {
                     Some(event) => if let Some(code) = self.event(event).await {
                         return code;
                     },
                     None => return 4,
                 },
                 _ = look.tick() => if self.dir.join("finish").exists() {
-                    let finished = self.handle.teardown().await;
+                    let finished = self.scheduler.teardown().await;
                     self.note(&format!("finishes {finished:?}"));
                     if finished.is_ok() {
                         return 0;
@@ -125,77 +131,52 @@ impl Framework {
     }
 
     async fn reconcile(&mut self) {
-        let tasks = self.open.iter().map(|(task, agent)| reconcile::Task {
-            task_id: task.as_str().into(),
-            agent_id: Some(agent.clone()),
-        });
-        let tasks: Vec<_> = tasks.collect();
-        if !tasks.is_empty() && self.handle.reconcile(tasks).await.is_ok() {
+        let tasks: Vec<(String, String)> = self.open.clone().into_iter().collect();
+        if !tasks.is_empty() && self.scheduler.reconcile(&tasks).await.is_ok() {
             self.note("reconciles");
         }
     }
 
     /// Handles an event; an exit code when it was the last one.
-    async fn event(&mut self, event: Event) -> Option<i32> {
+    async fn event(&mut self, event: Heard) -> Option<i32> {
         match event {
-            Event::Subscribed { framework_id, .. } => {
-                self.note(&format!("framework {}", framework_id.value));
-            }
-            Event::Disconnected { reason } => self.note(&format!("disconnected {reason}")),
-            Event::Offers(offers) => {
-                for offer in offers {
-                    self.offer(offer).await;
-                }
-            }
-            Event::Update(status) => {
-                let state = status.state().as_str_name();
-                let task = &status.task_id.value;
+            Heard::Subscribed(id) => self.note(&format!("framework {id}")),
+            Heard::Disconnected(reason) => self.note(&format!("disconnected {reason}")),
+            Heard::Offer(offer) => self.offer(offer).await,
+            Heard::Update(status) => {
+                let (task, state) = (&status.task, &status.state);
                 self.note(&format!(
                     "update {task} {state} {} {} {}",
-                    status.reason().as_str_name(),
-                    status.source().as_str_name(),
-                    status.message()
+                    status.reason, status.source, status.message
                 ));
-                if is_terminal(state) {
-                    self.open.remove(&status.task_id.value);
+                if is_terminal(&status.state) {
+                    self.open.remove(&status.task);
+                } else if let Some(agent) = status.agent {
+                    self.open.insert(status.task, agent);
                 }
             }
-            Event::Ended { reason } => {
+            Heard::Ended(reason) => {
                 self.note(&format!("ended {reason}"));
                 return Some(3);
             }
-            _ => {}
         }
         None
     }
 
-    async fn offer(&mut self, offer: v1::Offer) {
-        let filters = |seconds| {
-            Some(v1::Filters {
-                refuse_seconds: Some(seconds),
-            })
-        };
+    async fn offer(&mut self, offer: Offer) {
         if self.is_quiet() || self.open.len() >= OPEN_MAX || room(&offer) == 0 {
             let pause = if self.is_quiet() { 60.0 } else { 0.5 };
             // It comes again if this is lost.
-            let _ = self.handle.decline(vec![offer.id], filters(pause)).await;
+            let _ = self.scheduler.decline(&offer, pause).await;
             return;
         }
         let count = (1 + self.rng.below(3)).min(room(&offer));
-        let tasks: Vec<v1::TaskInfo> = (0..count).map(|_| self.task(&offer.agent_id)).collect();
+        let tasks: Vec<Task> = (0..count).map(|_| self.task(&offer.agent)).collect();
         for task in &tasks {
-            let (task, agent) = (&task.task_id.value, &offer.agent_id.value);
-            self.note(&format!("asks {task} {agent}"));
+            self.note(&format!("asks {} {}", task.name, offer.agent));
         }
-        let names: Vec<String> = tasks
-            .iter()
-            .map(|task| task.task_id.value.clone())
-            .collect();
-        let launched = self
-            .handle
-            .launch(vec![offer.id], tasks, filters(0.2))
-            .await;
-        for name in names {
+        let launched = self.scheduler.launch(&offer, &tasks, 0.2).await;
+        for Task { name, .. } in &tasks {
             match &launched {
                 Ok(()) => self.note(&format!("accepted {name}")),
                 Err(error) => self.note(&format!("unanswered {name} {error}")),
@@ -203,10 +184,10 @@ impl Framework {
         }
     }
 
-    fn task(&mut self, agent: &v1::AgentId) -> v1::TaskInfo {
+    fn task(&mut self, agent: &str) -> Task {
         self.asked += 1;
         let name = format!("{}-{}", self.name, self.asked);
-        self.open.insert(name.clone(), agent.clone());
+        self.open.insert(name.clone(), agent.to_owned());
         let length = self.rng.up_to(Duration::from_secs(6)).as_secs_f64();
         let record = self.record(&name);
         let command = format!(
@@ -214,24 +195,13 @@ impl Framework {
              sleep {length:.2}; echo \"end $$\" >&3",
             record.display()
         );
-        let variable = v1::environment::Variable {
-            name: RUN.to_owned(),
-            value: std::env::var(RUN).ok(),
-            ..Default::default()
-        };
-        v1::TaskInfo {
-            name: name.clone(),
-            task_id: name.as_str().into(),
-            agent_id: agent.clone(),
-            resources: vec![sdk::scalar("cpus", CPUS), sdk::scalar("mem", MEMORY)],
-            command: Some(v1::CommandInfo {
-                value: Some(command),
-                environment: Some(v1::Environment {
-                    variables: vec![variable],
-                }),
-                ..Default::default()
-            }),
-            ..Default::default()
+        let run = std::env::var(RUN).unwrap_or_default();
+        Task {
+            name,
+            cpus: CPUS,
+            memory: MEMORY,
+            command,
+            environment: vec![(RUN.to_owned(), run)],
         }
     }
 
@@ -242,16 +212,11 @@ impl Framework {
 }
 
 /// How many tasks an offer has room for.
-fn room(offer: &v1::Offer) -> u64 {
-    let amount = |name: &str| {
-        let named = offer.resources.iter().filter(|part| part.name == name);
-        let scalars = named.filter_map(|part| part.scalar.as_ref());
-        scalars.map(|scalar| scalar.value).sum::<f64>()
-    };
+fn room(offer: &Offer) -> u64 {
     (1..=3_u32)
         .take_while(|count| {
             let count = f64::from(*count);
-            amount("cpus") >= CPUS * count && amount("mem") >= MEMORY * count
+            offer.cpus >= CPUS * count && offer.memory >= MEMORY * count
         })
         .count() as u64
 }

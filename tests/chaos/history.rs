@@ -13,6 +13,8 @@ struct Task {
     accepted: bool,
     /// What the framework was told, in order: state, reason, message.
     updates: Vec<(String, String, String)>,
+    /// It may be said to be lost with the link to its agent, and come back.
+    careless: bool,
     /// The processes that said that they started, and that they ended.
     starts: Vec<String>,
     ends: Vec<String>,
@@ -48,7 +50,7 @@ impl fmt::Display for Count {
 
 impl History {
     /// Adds what one framework and its tasks have written.
-    pub(crate) fn read(&mut self, framework: &Path) {
+    pub(crate) fn read(&mut self, framework: &Path, careless: bool) {
         let text = fs::read_to_string(framework.join("history")).unwrap_or_default();
         for line in text.lines() {
             let mut words = line.splitn(3, ' ').skip(1);
@@ -57,7 +59,7 @@ impl History {
             let mut part = || parts.next().unwrap_or("").to_owned();
             let name = part();
             match word {
-                "asks" => drop(self.tasks.entry(name).or_default()),
+                "asks" => self.tasks.entry(name).or_default().careless = careless,
                 "accepted" => self.tasks.entry(name).or_default().accepted = true,
                 "update" => {
                     let (state, reason, _, message) = (part(), part(), part(), part());
@@ -124,9 +126,16 @@ impl Task {
 
     /// Where in the updates it has ended.
     fn end(&self) -> Option<usize> {
-        self.updates
-            .iter()
-            .position(|(state, _, _)| is_terminal(state))
+        let end = |(at, (state, reason, _)): (usize, &(String, String, String))| {
+            // As Mesos does: the link to its agent has broken, whether the agent has ended or not.
+            let premature = self.careless
+                && reason == "REASON_AGENT_DISCONNECTED"
+                && self.updates[at..]
+                    .iter()
+                    .any(|(later, _, _)| later != state);
+            is_terminal(state) && !premature
+        };
+        self.updates.iter().enumerate().position(end)
     }
 
     fn check(&self) -> Option<&'static str> {

@@ -4,7 +4,7 @@
 //! 3 ZooKeepers, 3 masters, 5 agents, 3 frameworks whose tasks write down their own start and end. Without
 //! arguments: one run of a fixed seed and one of a seed from the clock, which is printed. With
 //! `MESOSD_CHAOS_SEED` and `MESOSD_CHAOS_SECONDS`: one run of that seed and length. `MESOSD_CHAOS_KEEP=1`
-//! keeps the logs. The program is also its own frameworks and its own guard (see there), so it has no
+//! keeps the logs, `MESOSD_CHAOS_BINARY` names another build of mesosd to test. The program is also its own frameworks and its own guard (see there), so it has no
 //! harness; it understands names of runs and `--list`.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
@@ -15,8 +15,10 @@ mod faults;
 mod framework;
 mod guard;
 mod history;
+mod http;
 mod network;
 mod proof;
+mod scheduler;
 
 use std::path::Path;
 use std::process::Command;
