@@ -83,7 +83,12 @@ impl DaemonError {
             | Self::Agent(
                 AgentError::Changed(_)
                 | AgentError::Resources(_)
-                | AgentError::Journal(JournalError::Damaged { .. }),
+                | AgentError::Journal(
+                    JournalError::Damaged { .. }
+                    | JournalError::Newer { .. }
+                    | JournalError::OtherVersion { .. }
+                    | JournalError::Foreign(_),
+                ),
             ) => ExitCode::Usage,
             Self::Log(_)
             | Self::Directory { .. }

@@ -173,6 +173,7 @@ pub(super) fn config(flags: &ClusterFlags, place: &Place, uuid: Uuid) -> MasterC
     config.frameworks_published = flags.publish_per_framework_metrics;
     config.watchers_max = flags.max_operator_event_stream_subscribers.get() as usize;
     config.agent_removal_interval = flags.agent_removal_rate_limit.map(|limit| limit.interval);
+    config.recovery_removals_per_mille = (flags.recovery_agent_removal_limit * 10.0).round() as u32;
     config.registry_gc_interval = flags.registry_gc_interval;
     config.registry_agent_age_max = flags.registry_max_agent_age;
     config.registry_agents_max = flags.registry_max_agent_count as usize;

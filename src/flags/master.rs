@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::sources::{AccessFlags, LoggingFlags, NetworkFlags, SourceFlags};
-use super::value::{RateLimit, Weights, duration_between, fraction, only_false, refused};
+use super::value::{RateLimit, Weights, duration_between, fraction, only_false, percent, refused};
 use super::zookeeper::ElectionFlags;
 use crate::allocator::{AllocationOrder, Sorter};
 use crate::base::{ByteSize, parse_duration};
@@ -109,6 +109,11 @@ pub struct ClusterFlags {
         alias = "slave_removal_rate_limit"
     )]
     pub agent_removal_rate_limit: Option<RateLimit>,
+    /// Share of the known agents that may be given up after a change of master: if more are missing, none
+    /// of them is, before others are back.
+    #[arg(long, value_name = "PERCENT", default_value = "100%", alias = "recovery_slave_removal_limit",
+          value_parser = percent)]
+    pub recovery_agent_removal_limit: f64,
     /// Time between two looks for unreachable and gone agents that the registry may forget.
     #[arg(long, value_name = "DURATION", default_value = "15mins",
           value_parser = duration_between(SECOND, LONGEST))]
@@ -219,10 +224,6 @@ pub struct MasterCompatibilityFlags {
     /// session.
     #[arg(long, value_name = "DURATION", default_value = "20secs", value_parser = parse_duration)]
     pub registry_store_timeout: Duration,
-    /// Most agents that may be missing after a change of master: none ends the master, and
-    /// --agent_removal_rate_limit slows their removal down.
-    #[arg(long, value_name = "SHARE", default_value = "100%")]
-    pub recovery_agent_removal_limit: String,
     /// Directory of the web pages: there are none.
     #[arg(long, value_name = "DIR")]
     pub webui_dir: Option<PathBuf>,

@@ -38,6 +38,14 @@ pub(super) fn fraction(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Reads a percentage like `25%`.
+pub(super) fn percent(text: &str) -> Result<f64, String> {
+    match text.strip_suffix('%').map(str::parse::<f64>) {
+        Some(Ok(value)) if (0.0..=100.0).contains(&value) => Ok(value),
+        _ => Err(format!("'{text}' is not a percentage: write 0% to 100%")),
+    }
+}
+
 /// A name or an address that others can show and connect to.
 pub(super) fn hostname(text: &str) -> Result<String, String> {
     let good = !text.is_empty() && text.len() <= HOSTNAME_BYTES_MAX && text.chars().all(is_of_host);

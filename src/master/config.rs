@@ -45,6 +45,9 @@ pub struct MasterConfig {
     pub watchers_max: usize,
     /// `--agent_removal_rate_limit`: time between two agents that are marked unreachable.
     pub agent_removal_interval: Option<Duration>,
+    /// `--recovery_agent_removal_limit` in thousandths: while a larger share of the agents that were known
+    /// at the change of master is missing, none of these is marked unreachable.
+    pub recovery_removals_per_mille: u32,
     /// `--registry_gc_interval`: how often the registry forgets agents that were given up.
     pub registry_gc_interval: Duration,
     /// `--registry_max_agent_age`: unreachable and gone agents are forgotten after this time.
@@ -94,6 +97,7 @@ impl MasterConfig {
             frameworks_published: true,
             watchers_max: 1000,
             agent_removal_interval: None,
+            recovery_removals_per_mille: 1000,
             registry_gc_interval: Duration::from_secs(15 * 60),
             registry_agent_age_max: Duration::from_secs(14 * 24 * 3600),
             registry_agents_max: 100 * 1024,

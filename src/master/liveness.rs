@@ -177,6 +177,9 @@ impl Master {
     /// Nobody came back in time.
     pub(super) fn reregistration_timed_out(&mut self, step: &mut Step<'_>, agent_id: &AgentId) {
         let status = self.agents.get(agent_id).map(|agent| agent.status);
+        if self.recovered.contains_key(agent_id) && self.spares_recovered(step, agent_id) {
+            return;
+        }
         if self.recovered.contains_key(agent_id) || status == Some(AgentStatus::Disconnected) {
             self.give_up(step, agent_id);
         }

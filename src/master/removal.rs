@@ -18,8 +18,20 @@ const PRUNE_MAX: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct Removals {
     pub(super) waiting: VecDeque<AgentId>,
+    /// How many agents the registry knew when this master began to lead.
+    known: usize,
     /// When the next one may go.
     next: Instant,
+}
+
+impl Removals {
+    /// Of a master that finds so many agents in the registry.
+    pub(super) fn new(known: usize) -> Self {
+        Self {
+            known,
+            ..Self::default()
+        }
+    }
 }
 
 impl Master {
@@ -39,6 +51,28 @@ impl Master {
             let at = self.removals.next.max(step.now.mono);
             self.set_timer(step, TimerKey::Removal, at);
         }
+    }
+
+    /// Whether more agents have stayed away since the change of master than
+    /// `--recovery_agent_removal_limit` lets be given up: then it is rather the master that is alone.
+    /// They get their time once more, and may come back as if nothing had been.
+    pub(super) fn spares_recovered(&mut self, step: &mut Step<'_>, agent_id: &AgentId) -> bool {
+        let given_up = usize::try_from(self.metrics.recovery_slave_removals).unwrap_or(usize::MAX);
+        let missing = self.recovered.len().saturating_add(given_up);
+        let (known, limit) = (self.removals.known, self.config.recovery_removals_per_mille);
+        if missing.saturating_mul(1000) <= known.saturating_mul(limit as usize) {
+            return false;
+        }
+        let again = step.now.mono.after(self.config.agent_reregister_timeout);
+        tracing::error!(
+            %agent_id,
+            missing,
+            known,
+            "--recovery_agent_removal_limit: too many agents are missing since the change of master: \
+             none of them is given up before others are back"
+        );
+        self.set_timer(step, TimerKey::Reregistration(agent_id.clone()), again);
+        true
     }
 
     /// An agent is heard of again, or is gone otherwise, before its turn has come.

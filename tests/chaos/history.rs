@@ -124,18 +124,25 @@ impl Task {
         self.updates.last().map(|(state, _, _)| state.as_str())
     }
 
-    /// Where in the updates it has ended.
+    /// Whether an update is the master's guess. Of tasks that end with their agent it says, as Mesos does,
+    /// that they are lost when the link to the agent breaks, and from then on that they are gone; the agent
+    /// may have been alive.
+    fn is_guess(&self, (state, reason, _): &(String, String, String)) -> bool {
+        let guesses = [
+            ("TASK_LOST", "REASON_AGENT_DISCONNECTED"),
+            ("TASK_GONE", "REASON_RECONCILIATION"),
+        ];
+        self.careless && guesses.contains(&(state.as_str(), reason.as_str()))
+    }
+
+    /// Where in the updates it has ended: guesses count when nothing better is known.
     fn end(&self) -> Option<usize> {
-        let end = |(at, (state, reason, _)): (usize, &(String, String, String))| {
-            // As Mesos does: the link to its agent has broken, whether the agent has ended or not.
-            let premature = self.careless
-                && reason == "REASON_AGENT_DISCONNECTED"
-                && self.updates[at..]
-                    .iter()
-                    .any(|(later, _, _)| later != state);
-            is_terminal(state) && !premature
-        };
-        self.updates.iter().enumerate().position(end)
+        let known = self
+            .updates
+            .iter()
+            .position(|update| is_terminal(&update.0) && !self.is_guess(update));
+        let last = self.updates.len().checked_sub(1)?;
+        known.or_else(|| is_terminal(&self.updates[last].0).then_some(last))
     }
 
     fn check(&self) -> Option<&'static str> {
@@ -143,10 +150,8 @@ impl Task {
             return Some("no terminal state has come");
         };
         let (state, reason, _) = &self.updates[end];
-        if self.updates[end..]
-            .iter()
-            .any(|(later, _, _)| later != state)
-        {
+        let mut later = self.updates[end..].iter();
+        if later.any(|update| update.0 != *state && !self.is_guess(update)) {
             return Some("it has changed its state after its end");
         }
         if self.starts.len() > 1 {

@@ -74,7 +74,7 @@ const CASES: [Case; 12] = [
 ];
 
 /// Of a framework whose tasks end with their agents.
-const CARELESS: [Case; 4] = [
+const CARELESS: [Case; 6] = [
     (
         "asks t a|accepted t|update t TASK_LOST REASON_AGENT_DISCONNECTED S",
         "start 1",
@@ -90,6 +90,16 @@ const CARELESS: [Case; 4] = [
         "asks t a|accepted t|update t TASK_LOST REASON_AGENT_DISCONNECTED S|update t TASK_RUNNING R S",
         "start 1",
         Some("no terminal state"),
+    ),
+    (
+        "asks t a|accepted t|update t TASK_FINISHED R S|update t TASK_GONE REASON_RECONCILIATION S",
+        "start 1|end 1",
+        None,
+    ),
+    (
+        "asks t a|accepted t|update t TASK_FINISHED R S|update t TASK_RUNNING REASON_RECONCILIATION S",
+        "start 1|end 1",
+        Some("after its end"),
     ),
     (
         "asks t a|accepted t|update t TASK_LOST REASON_OTHER S|update t TASK_FINISHED R S",

@@ -18,7 +18,7 @@ const AGENT: &str = "cpus:4;mem:2048;disk:1024";
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Says that it has started, waits for the file `name`, and ends with `code`.
-fn waits(dir: &Path, name: &str, code: i32) -> v1::TaskInfo {
+pub(crate) fn waits(dir: &Path, name: &str, code: i32) -> v1::TaskInfo {
     let dir = dir.display();
     task(
         name,
@@ -30,20 +30,20 @@ fn waits(dir: &Path, name: &str, code: i32) -> v1::TaskInfo {
 }
 
 /// A folder that tasks see as well: they have a /tmp of their own.
-fn shared() -> tempfile::TempDir {
+pub(crate) fn shared() -> tempfile::TempDir {
     tempfile::tempdir_in("/var/tmp").unwrap()
 }
 
-fn let_end(dir: &Path, name: &str) {
+pub(crate) fn let_end(dir: &Path, name: &str) {
     std::fs::write(dir.join(name), "").unwrap();
 }
 
-fn starts(dir: &Path, name: &str) -> usize {
+pub(crate) fn starts(dir: &Path, name: &str) -> usize {
     let text = std::fs::read_to_string(dir.join(format!("{name}.starts"))).unwrap();
     text.lines().count()
 }
 
-fn wait_for_registrations(cluster: &Cluster, count: usize) {
+pub(crate) fn wait_for_registrations(cluster: &Cluster, count: usize) {
     cluster.wait_until("the agent is back", LIMIT, || {
         let log = cluster.agents[0].log();
         log.matches("registered with the master").count() == count

@@ -35,6 +35,8 @@ pub(crate) struct Daemon {
     log: PathBuf,
     flags: Vec<String>,
     uid: Option<u32>,
+    /// What is executed before the flags: the binary under test, unless a test says otherwise.
+    program: Vec<String>,
 }
 
 /// A master and some agents.
@@ -53,21 +55,27 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
+/// The flags that others do not replace.
+fn without(flags: &[String], others: &[&str]) -> Vec<String> {
+    let stays = |flag: &&String| {
+        let name = flag.split_once('=').map_or(flag.as_str(), |(name, _)| name);
+        let begin = format!("{name}=");
+        !others.iter().any(|other| other.starts_with(&begin))
+    };
+    flags.iter().filter(stays).cloned().collect()
+}
+
 impl Daemon {
     fn start(log: PathBuf, flags: Vec<String>, uid: Option<u32>) -> Self {
-        Self::start_at(free_port(), log, flags, uid)
+        Self::start_at(free_port(), log, flags, uid, vec![MESOSD.to_owned()])
     }
 
     /// Starts it once more with more flags, to do what it does and end; gives its exit code.
     pub(crate) fn run_to_end(&mut self, more: &[&str]) -> Option<i32> {
         let output = File::options().append(true).open(&self.log).unwrap();
-        let child = Command::new(MESOSD)
-            .args(self.flags.iter().filter(|flag| {
-                let name = flag.split_once('=').map_or(flag.as_str(), |(name, _)| name);
-                !more
-                    .iter()
-                    .any(|other| other.starts_with(&format!("{name}=")))
-            }))
+        let child = Command::new(&self.program[0])
+            .args(&self.program[1..])
+            .args(without(&self.flags, more))
             .args(more)
             .args(["--ip=127.0.0.1", &format!("--port={}", self.address.port())])
             .env_remove("MESOS_MASTER")
@@ -81,14 +89,21 @@ impl Daemon {
         self.wait(Duration::from_secs(20))
     }
 
-    fn start_at(port: u16, log: PathBuf, flags: Vec<String>, uid: Option<u32>) -> Self {
+    fn start_at(
+        port: u16,
+        log: PathBuf,
+        flags: Vec<String>,
+        uid: Option<u32>,
+        program: Vec<String>,
+    ) -> Self {
         let output = File::options()
             .create(true)
             .append(true)
             .open(&log)
             .unwrap();
-        let mut command = Command::new(MESOSD);
+        let mut command = Command::new(&program[0]);
         command
+            .args(&program[1..])
             .args(&flags)
             .args(["--ip=127.0.0.1", &format!("--port={port}")])
             .env_remove("MESOS_MASTER")
@@ -106,6 +121,7 @@ impl Daemon {
             log,
             flags,
             uid,
+            program,
         };
         let deadline = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(daemon.address).is_err() {
@@ -140,17 +156,28 @@ impl Daemon {
     pub(crate) fn crash_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        let (log, flags) = (self.log.clone(), self.flags.clone());
-        *self = Self::start_at(self.address.port(), log, flags, self.uid);
+        self.start_again(&[]);
     }
 
     /// Asks the daemon to end, waits until it has, and starts it again as it was, with more flags.
     pub(crate) fn restart(&mut self, with: Signal, more: &[&str]) {
         self.signal(with);
         self.wait(Duration::from_secs(20));
-        let (log, mut flags) = (self.log.clone(), self.flags.clone());
+        self.start_again(more);
+    }
+
+    /// Starts what has ended once more, at the same port, with more flags; they win over the same ones of
+    /// before.
+    pub(crate) fn start_again(&mut self, more: &[&str]) {
+        let mut flags = without(&self.flags, more);
         flags.extend(more.iter().map(|&flag| flag.to_owned()));
-        *self = Self::start_at(self.address.port(), log, flags, self.uid);
+        let (log, program) = (self.log.clone(), self.program.clone());
+        *self = Self::start_at(self.address.port(), log, flags, self.uid, program);
+    }
+
+    /// From its next start on, these words are executed before the flags.
+    pub(crate) fn set_program(&mut self, program: &[&str]) {
+        self.program = program.iter().map(|&word| word.to_owned()).collect();
     }
 
     /// Waits until the daemon ends and returns its exit code.
@@ -219,6 +246,11 @@ impl Cluster {
 
     /// Starts one more agent; it registers in its own time.
     pub(crate) fn add_agent(&mut self, resources: &str, more: &[&str]) {
+        self.add_agent_of(Path::new(MESOSD), resources, more);
+    }
+
+    /// As [`Self::add_agent`], of another binary.
+    pub(crate) fn add_agent_of(&mut self, binary: &Path, resources: &str, more: &[&str]) {
         let number = self.agents.len();
         let work = self.dir.path().join(format!("agent-{number}"));
         let mut flags = vec![
@@ -232,7 +264,19 @@ impl Cluster {
         ];
         flags.extend(more.iter().map(|&flag| flag.to_owned()));
         let log = self.dir.path().join(format!("agent-{number}.log"));
-        self.agents.push(Daemon::start(log, flags, None));
+        let program = vec![binary.display().to_string()];
+        let agent = Daemon::start_at(free_port(), log, flags, None, program);
+        self.agents.push(agent);
+    }
+
+    /// What a power cut leaves of an agent: its work directory and nothing that runs.
+    pub(crate) fn cut_power(&mut self, agent: usize) {
+        self.agents[agent].signal(Signal::SIGKILL);
+        self.agents[agent].wait(Duration::from_secs(20));
+        for root in self.cgroup_roots() {
+            remove_cgroup(&root.join(agent.to_string()));
+        }
+        std::fs::remove_dir_all(self.work_dir(agent).join("run")).unwrap();
     }
 
     /// Starts an agent as another user, who gets a directory of its own.

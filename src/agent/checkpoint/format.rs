@@ -11,8 +11,11 @@ use crate::proto::{decode, v1};
 
 use super::record::Record;
 
-/// First bytes of a journal.
+/// First bytes of a journal. The number changes when what follows cannot be read by earlier versions in
+/// any way; new kinds of records and new fields need no new number.
 pub(super) const MAGIC: &[u8] = b"mesosd agent journal 1\n";
+/// First bytes of any version's journal.
+const FAMILY: &[u8] = b"mesosd agent journal ";
 /// Longest record that is believed; a larger length is damage.
 const RECORD_MAX: usize = 64 << 20;
 const HEADER: usize = 8;
@@ -27,6 +30,15 @@ pub(super) enum Damage {
     Torn,
     /// A record is whole but wrong.
     Corrupt,
+}
+
+/// The number of a version that is not this one, if `bytes` are a journal of it.
+pub(super) fn other_version(bytes: &[u8]) -> Option<u32> {
+    let digits = bytes
+        .strip_prefix(FAMILY)?
+        .split(|byte| *byte == b'\n')
+        .next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Appends one record to `bytes`.

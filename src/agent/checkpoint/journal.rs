@@ -18,7 +18,7 @@ use std::thread;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::fold::Checkpointed;
-use super::format::{Damage, MAGIC, decode_next, encode};
+use super::format::{Damage, MAGIC, decode_next, encode, other_version};
 use super::paths::Paths;
 use super::record::{CheckpointToken, Durability, Record};
 
@@ -55,6 +55,31 @@ pub enum JournalError {
         path = .0.display()
     )]
     Foreign(PathBuf),
+    /// A later mesosd wrote it, in another format.
+    #[error(
+        "--work_dir: {path} is a journal of version {found}, of another mesosd, this one reads version 1: \
+         start the agent with that mesosd again, end what runs with its --recover=cleanup before the \
+         change, or remove the file (rm -f {path}) to start as a new agent",
+        path = path.display()
+    )]
+    OtherVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its number.
+        found: u32,
+    },
+    /// A later mesosd wrote something that this one has no word for.
+    #[error(
+        "--strict: {path} holds at byte {at} a record of a kind that a later mesosd writes: start the \
+         agent with that mesosd again, or with --strict=false to go on without what is not understood",
+        path = path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Where the first such record is.
+        at: usize,
+    },
     /// Some of it cannot be read.
     #[error(
         "--strict: {path} is damaged at byte {at}: start with --strict=false to go on with what can be \
@@ -250,19 +275,34 @@ fn lock(path: &Path) -> Result<Flock<File>, JournalError> {
     }
 }
 
-/// Everything that can be read; damage ends the reading, and is refused or counted, unless it is a torn
-/// end.
+/// What the file says; one that is damaged is kept for people to look at.
 fn read(path: &Path, strict: bool) -> Result<Checkpointed, JournalError> {
-    let mut state = Checkpointed::default();
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(state),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Checkpointed::default()),
         Err(error) => return Err(failed("read", path)(error)),
     };
+    let (state, damaged) = parse(path, &bytes, strict)?;
+    if damaged {
+        keep_damaged(path);
+    }
+    Ok(state)
+}
+
+/// Everything that can be read of a journal's bytes, and whether damage ended the reading: damage is
+/// refused or counted, unless it is a torn end. `path` is for messages.
+pub(in crate::agent) fn parse(
+    path: &Path,
+    bytes: &[u8],
+    strict: bool,
+) -> Result<(Checkpointed, bool), JournalError> {
+    let mut state = Checkpointed::default();
     let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
-        return match bytes.is_empty() {
-            true => Ok(state),
-            false => Err(JournalError::Foreign(path.to_owned())),
+        let path = path.to_owned();
+        return match other_version(bytes) {
+            Some(found) => Err(JournalError::OtherVersion { path, found }),
+            None if bytes.is_empty() => Ok((state, false)),
+            None => Err(JournalError::Foreign(path)),
         };
     };
     let damaged = |left: usize| JournalError::Damaged {
@@ -271,11 +311,16 @@ fn read(path: &Path, strict: bool) -> Result<Checkpointed, JournalError> {
     };
     loop {
         match decode_next(rest) {
-            Ok(None) => return Ok(state),
+            Ok(None) => return Ok((state, false)),
             Ok(Some((record, length))) => {
                 match record {
                     Some(record) => state.apply(&record),
-                    None if strict => return Err(damaged(rest.len())),
+                    None if strict => {
+                        return Err(JournalError::Newer {
+                            path: path.to_owned(),
+                            at: bytes.len() - rest.len(),
+                        });
+                    }
                     None => state.errors += 1,
                 }
                 rest = &rest[length..];
@@ -289,9 +334,8 @@ fn read(path: &Path, strict: bool) -> Result<Checkpointed, JournalError> {
                 } else {
                     state.errors += 1;
                     tracing::error!(lost, "the agent's journal is damaged, its end is lost");
-                    keep_damaged(path);
                 }
-                return Ok(state);
+                return Ok((state, damage != Damage::Torn));
             }
         }
     }

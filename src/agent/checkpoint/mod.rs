@@ -12,6 +12,8 @@ pub use fold::{
     Checkpointed, CheckpointedAgent, CheckpointedExecutor, CheckpointedTask, CheckpointedUpdates,
 };
 pub use history::{EndedRun, History};
+#[cfg(test)]
+pub(super) use journal::parse;
 pub use journal::{Journal, JournalError, Keeping};
 pub use paths::{Paths, VolumePath};
 pub use record::{CheckpointToken, Durability, Record};

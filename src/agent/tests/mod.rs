@@ -2,6 +2,7 @@
 
 mod executors;
 mod gc;
+mod journal;
 mod launch;
 mod operations;
 mod recovery;

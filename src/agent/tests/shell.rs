@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::recovery::KEEPING;
+use super::journal::KEEPING;
 use super::*;
 use crate::proto::link::agent_link_server::{AgentLink, AgentLinkServer};
 use crate::proto::link::{FromAgent, FromMaster, from_agent, from_master};

@@ -245,6 +245,32 @@ fn recovered_agents_have_ten_minutes() {
 }
 
 #[test]
+fn too_many_missing_agents_are_not_given_up() {
+    let mut old = Bench::new();
+    let mut agents: Vec<_> = ["a", "b", "c", "d"]
+        .iter()
+        .map(|host| old.agent(host, "cpus:4"))
+        .collect();
+    let mut config = MasterConfig::new("n");
+    config.recovery_removals_per_mille = 500;
+    // Nobody answers here.
+    config.agent_ping_timeout = Duration::from_secs(10_000);
+    let mut bench = Bench::with(config, old.registry.clone());
+    bench.return_agent(&mut agents[0], Vec::new(), Vec::new());
+    bench.advance(Duration::from_secs(700));
+    assert_eq!(bench.snapshot().recovered_agents.len(), 3, "three of four");
+    assert!(bench.registry.unreachable.is_empty());
+    // With one more that is back, half of them are missing: they are given up when their time has come
+    // again, both, although the share of those that are left falls meanwhile.
+    bench.return_agent(&mut agents[1], Vec::new(), Vec::new());
+    bench.advance(Duration::from_secs(700));
+    assert!(bench.snapshot().recovered_agents.is_empty());
+    assert_eq!(bench.registry.unreachable.len(), 2);
+    bench.return_agent(&mut agents[2], Vec::new(), Vec::new());
+    assert_eq!(bench.registry.unreachable.len(), 1);
+}
+
+#[test]
 fn a_removed_framework_is_shut_down_on_a_returning_agent() {
     let mut bench = Bench::new();
     let (scheduler, mut agent) = bench.running(framework("f"));
