@@ -287,7 +287,9 @@ impl Agent {
         let Some(pending) = self.pending.remove(&token) else {
             return;
         };
-        if let Err(error) = result {
+        if let Err(error) = result
+            && !planted!(self, IgnoreFullDisk)
+        {
             // Going on would promise what a restart cannot keep.
             effects.push(Effect::Exit {
                 reason: format!("the agent's state cannot be written: {error}"),

@@ -340,12 +340,7 @@ impl Agent {
             return;
         };
         if !executor.command_executor {
-            let message = link::ExitedExecutor {
-                framework_id: (&key.0).into(),
-                executor_id: (&key.1).into(),
-                wait_status: ended.wait_status.unwrap_or(-1),
-            };
-            self.to_master(link::from_agent::Message::ExitedExecutor(message), effects);
+            self.tell_exited(key, ended.wait_status.unwrap_or(-1), effects);
         }
         if executor.checkpoint {
             let record = Record::ExecutorEnded {
@@ -363,6 +358,15 @@ impl Agent {
             }
         }
         self.forget_idle_executor(key, effects);
+    }
+
+    fn tell_exited(&self, key: &ExecutorKey, wait_status: i32, effects: &mut Effects) {
+        let message = link::ExitedExecutor {
+            framework_id: (&key.0).into(),
+            executor_id: (&key.1).into(),
+            wait_status,
+        };
+        self.to_master(link::from_agent::Message::ExitedExecutor(message), effects);
     }
 
     /// Nobody will acknowledge the updates of a removed framework.
@@ -426,8 +430,11 @@ impl Agent {
         if executor.status == ExecutorStatus::Terminated {
             framework.remember(executor, completed_max);
         } else {
-            // It was never launched; its container id dies with it.
+            // It was never launched; its container id dies with it, and the master counts it no more.
             self.containers.remove(&executor.container_id);
+            if !executor.command_executor {
+                self.tell_exited(key, -1, effects);
+            }
             if executor.checkpoint {
                 let record = Record::ExecutorEnded {
                     framework_id: key.0.clone(),

@@ -16,6 +16,7 @@ use super::checkpoint::Record;
 use super::config::AgentConfig;
 use super::core::{Agent, Pending};
 use super::effect::{Effect, Effects};
+use super::executor::ExecutorStatus;
 use super::timer::TimerKey;
 use super::update_stream::UpdateStream;
 
@@ -218,7 +219,9 @@ impl Agent {
         for framework in self.frameworks.values() {
             message.frameworks.push((*framework.info).clone());
             for executor in framework.executors.values() {
-                if executor.status.has_container() && !executor.command_executor {
+                // One that is about to be launched counts: its tasks are on their way to it.
+                let over = executor.status == ExecutorStatus::Terminated;
+                if !over && !executor.command_executor {
                     message.executors.push((*executor.info).clone());
                 }
                 for task in executor.tasks.values() {
@@ -323,7 +326,7 @@ impl Agent {
         let Link::Sent(connection) = self.registration.link else {
             return;
         };
-        if answer.epoch < self.registration.epoch {
+        if answer.epoch < self.registration.epoch && !planted!(self, StaleLeaderAccepted) {
             tracing::info!(
                 epoch = answer.epoch,
                 seen = self.registration.epoch,

@@ -5,6 +5,7 @@ mod keeper;
 mod storage;
 
 pub use keeper::{Answer, Recovered, Registrar, RegistrarError, recover};
+pub use storage::fence;
 pub use storage::{
     EmbeddedStorage, MemoryStorage, Record, Storage, StorageError, ZooKeeperStorage, read_records,
     replace_records,

@@ -33,6 +33,18 @@ pub enum Bug {
     ConfirmOperationBeforeCheckpoint,
     /// Agent: loses terminal updates.
     DropTerminalUpdate,
+    /// Agent: takes the word of a master with a lower epoch than it has seen.
+    StaleLeaderAccepted,
+    /// Agent: tells nobody that the disk is full, and goes on.
+    IgnoreFullDisk,
+    /// Shell of a new leader: takes the registry over without counting its epoch up.
+    NoEpochBump,
+    /// Shell of a master: says that a write is stored when it is sent.
+    AcknowledgedBeforeStored,
+    /// Shell of a master: a write whose answer was lost counts as stored.
+    BelieveLostReply,
+    /// Shell of a master: promises without looking at its lease.
+    PromiseWithoutLease,
     /// Agent: never repeats an update that was not acknowledged.
     ForgetRetry,
 }

@@ -166,6 +166,9 @@ impl CheckpointedUpdates {
 impl Checkpointed {
     /// Takes the next record.
     pub fn apply(&mut self, record: &Record) {
+        if self.agent.is_none() && !record.outlives_the_agent() {
+            return;
+        }
         match record {
             Record::Agent {
                 info,
@@ -314,7 +317,9 @@ impl Checkpointed {
 
     fn operate(&mut self, operation: &Arc<v1::Operation>, converted: &[v1::Resource]) {
         self.converted = converted.to_vec();
-        if let Some(uuid) = Uuid::from_slice(&operation.uuid.value) {
+        if let Some(uuid) = Uuid::from_slice(&operation.uuid.value)
+            && self.agent.is_some()
+        {
             self.operations.insert(uuid, Arc::clone(operation));
         }
     }

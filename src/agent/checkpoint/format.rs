@@ -9,11 +9,12 @@ use crate::base::{ContainerId, ExecutorId, FrameworkId, TaskId, Uuid};
 use crate::proto::link::{JournalRecord, journal_record as wire};
 use crate::proto::{decode, v1};
 
+use super::fold::Checkpointed;
 use super::record::Record;
 
 /// First bytes of a journal. The number changes when what follows cannot be read by earlier versions in
 /// any way; new kinds of records and new fields need no new number.
-pub(super) const MAGIC: &[u8] = b"mesosd agent journal 1\n";
+pub const MAGIC: &[u8] = b"mesosd agent journal 1\n";
 /// First bytes of any version's journal.
 const FAMILY: &[u8] = b"mesosd agent journal ";
 /// Longest record that is believed; a larger length is damage.
@@ -24,7 +25,7 @@ const SEARCH_MAX: usize = 64 << 10;
 
 /// Why reading stopped before the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Damage {
+pub enum Damage {
     /// The last record is incomplete: the agent or the machine ended while it was written. Nothing but
     /// zeros follows it.
     Torn,
@@ -39,6 +40,53 @@ pub(super) fn other_version(bytes: &[u8]) -> Option<u32> {
         .split(|byte| *byte == b'\n')
         .next()?;
     std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// What a journal says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Replayed {
+    /// Everything that can be read.
+    pub state: Checkpointed,
+    /// Why reading stopped before the end, and how many bytes were lost.
+    pub damage: Option<(Damage, usize)>,
+}
+
+/// Reads a journal; damage ends the reading and is counted, unless it is a torn end. `None` for what
+/// is no journal.
+#[must_use]
+pub fn replay(bytes: &[u8]) -> Option<Replayed> {
+    let mut replayed = Replayed::default();
+    if bytes.is_empty() {
+        return Some(replayed);
+    }
+    let mut rest = bytes.strip_prefix(MAGIC)?;
+    loop {
+        match decode_next(rest) {
+            Ok(None) => return Some(replayed),
+            Ok(Some((record, length))) => {
+                match record {
+                    Some(record) => replayed.state.apply(&record),
+                    None => replayed.state.errors += 1,
+                }
+                rest = &rest[length..];
+            }
+            Err(damage) => {
+                if damage == Damage::Corrupt {
+                    replayed.state.errors += 1;
+                }
+                replayed.damage = Some((damage, rest.len()));
+                return Some(replayed);
+            }
+        }
+    }
+}
+
+/// Appends one record to `journal`, which begins with the first one.
+pub fn append(record: &Record, journal: &mut Vec<u8>) {
+    if journal.is_empty() {
+        journal.extend_from_slice(MAGIC);
+    }
+    encode(record, journal);
 }
 
 /// Appends one record to `bytes`.

@@ -11,6 +11,7 @@ mod record;
 pub use fold::{
     Checkpointed, CheckpointedAgent, CheckpointedExecutor, CheckpointedTask, CheckpointedUpdates,
 };
+pub use format::{Damage, MAGIC, Replayed, append, replay};
 pub use history::{EndedRun, History};
 #[cfg(test)]
 pub(super) use journal::parse;

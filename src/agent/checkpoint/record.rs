@@ -153,4 +153,11 @@ impl Record {
             | Self::OperationAcknowledged { .. } => Durability::Process,
         }
     }
+
+    /// Whether this counts although the cluster has removed the agent: what the host's resources are
+    /// does. Whatever else an agent writes between its removal and its end belongs to nobody; the next
+    /// one has another id, and would report it as its own.
+    pub(super) fn outlives_the_agent(&self) -> bool {
+        matches!(self, Self::Agent { .. } | Self::Operation { .. })
+    }
 }

@@ -114,6 +114,46 @@ fn tasks_are_written_down_before_their_executor_starts() {
     assert_eq!(launches(&rig.take()).len(), 1);
 }
 
+/// A group's task that waits for the disk: its executor is not launched yet.
+fn preparing() -> Rig {
+    let mut rig = Rig::registered();
+    rig.fast_disk = false;
+    rig.run(durable(), custom_task("t", "E"));
+    assert!(launches(&rig.take()).is_empty());
+    rig
+}
+
+#[test]
+fn the_master_hears_of_an_executor_that_is_about_to_be_launched() {
+    let mut rig = preparing();
+    rig.step(Event::MasterDisconnected { connection: MASTER });
+    let connection = ConnectionId(2);
+    rig.step(Event::MasterConnected { connection });
+    let effects = rig.take();
+    let link::from_agent::Message::Reregister(message) = sent(&effects)[0] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(message.tasks.len(), 1);
+    assert_eq!(message.executors.len(), 1, "the task's executor");
+}
+
+#[test]
+fn the_master_hears_that_an_executor_was_never_launched() {
+    let mut rig = preparing();
+    rig.kill("t");
+    rig.fast_disk = true;
+    rig.write_all();
+    let update = update_sent(&rig.take());
+    assert_eq!(update.status.state(), TaskState::TaskKilled);
+    rig.acknowledge(&update);
+    let effects = rig.take();
+    let told = sent(&effects);
+    let exited = told.iter().any(
+        |message| matches!(message, link::from_agent::Message::ExitedExecutor(it) if it.executor_id.value == "E"),
+    );
+    assert!(exited, "{told:?}");
+}
+
 #[test]
 fn a_duplicate_is_never_started_twice() {
     let mut rig = Rig::registered();

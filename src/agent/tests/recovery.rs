@@ -376,7 +376,7 @@ fn what_has_ended_is_shown_by_the_next_life() {
 
 #[test]
 fn the_history_is_bounded() {
-    let mut disk = Checkpointed::default();
+    let mut disk = Rig::registered().disk;
     let info = std::sync::Arc::new(durable());
     disk.apply(&Record::Framework { info });
     for number in 0..2_000 {

@@ -182,3 +182,16 @@ fn a_removed_agent_kills_everything_forgets_its_id_and_ends() {
     rig.ended(&container, Ended::default());
     assert_eq!(exits(&rig.take()), Some(true));
 }
+
+#[test]
+fn what_a_removed_agent_still_writes_is_not_its_successors() {
+    let mut rig = Rig::registered();
+    let container = rig.running(durable(), "t");
+    rig.master(link::from_master::Message::Shutdown(
+        link::Shutdown::default(),
+    ));
+    rig.update("t", status("t", TaskState::TaskRunning, 9));
+    rig.ended(&container, Ended::default());
+    assert_eq!(exits(&rig.take()), Some(true));
+    assert_eq!(rig.disk, Checkpointed::default());
+}

@@ -8,31 +8,33 @@ use serde::{Deserialize, Serialize};
 
 /// What the place holds. No two writes have the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Stamp {
+pub struct Stamp {
     /// The leadership.
-    pub(super) epoch: u64,
+    pub epoch: u64,
     /// Of everything that is stored.
-    pub(super) format: u64,
+    pub format: u64,
     /// Who leads: two that try for the same epoch must know which of them has it.
     #[serde(default)]
-    pub(super) leader: String,
+    pub leader: String,
     /// Counts the writes of the leadership.
-    pub(super) writes: u64,
+    pub writes: u64,
 }
 
 impl Stamp {
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    /// As the place keeps it.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
         let text = serde_json::to_vec(self);
         text.expect("numbers and a text are always JSON")
     }
 }
 
 /// The place as it was found: the stamp, and the version that the store counts.
-pub(super) type Found = Option<(Stamp, i32)>;
+pub type Found = Option<(Stamp, i32)>;
 
 /// What to do to take a registry over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum TakeOver {
+pub enum TakeOver {
     /// It is taken over; this is who may write.
     Done(Fence),
     /// Set this stamp, if the place still has this version; without one, if it is not there.
@@ -41,7 +43,7 @@ pub(super) enum TakeOver {
 
 /// What became of a write whose answer was lost or a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// It is done.
     Done,
     /// It is not done: write again, with the same stamp and version.
@@ -52,7 +54,7 @@ pub(super) enum Verdict {
 
 /// The right to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fence {
+pub struct Fence {
     stamp: Stamp,
     version: i32,
 }
@@ -60,7 +62,8 @@ pub(super) struct Fence {
 impl Fence {
     /// The next step to take over what was `found`; `asked` is the stamp that was set before, if the
     /// answer to that was lost.
-    pub(super) fn take_over(
+    #[must_use]
+    pub fn take_over(
         found: &Found,
         asked: Option<&Stamp>,
         epoch_min: u64,
@@ -84,26 +87,32 @@ impl Fence {
     }
 
     /// Of a stamp that was set.
-    pub(super) fn taken(stamp: Stamp, version: i32) -> Self {
+    #[must_use]
+    pub fn taken(stamp: Stamp, version: i32) -> Self {
         Self { stamp, version }
     }
 
     /// The version that a place has after it was set on condition of `version`.
-    pub(super) fn version_after(version: Option<i32>) -> i32 {
+    #[must_use]
+    pub fn version_after(version: Option<i32>) -> i32 {
         version.map_or(0, |version| version.wrapping_add(1))
     }
 
-    pub(super) fn epoch(&self) -> u64 {
+    /// The leadership.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
         self.stamp.epoch
     }
 
     /// The version that the place must have for a write.
-    pub(super) fn version(&self) -> i32 {
+    #[must_use]
+    pub fn version(&self) -> i32 {
         self.version
     }
 
     /// The stamp of the next write.
-    pub(super) fn next(&self) -> Stamp {
+    #[must_use]
+    pub fn next(&self) -> Stamp {
         Stamp {
             writes: self.stamp.writes + 1,
             ..self.stamp.clone()
@@ -111,7 +120,8 @@ impl Fence {
     }
 
     /// What became of the next write, as the place says.
-    pub(super) fn verdict(&self, found: &Found) -> Verdict {
+    #[must_use]
+    pub fn verdict(&self, found: &Found) -> Verdict {
         match found {
             Some((_, version)) if *version == self.version => Verdict::Again,
             Some((stamp, _)) if *stamp == self.next() => Verdict::Done,
@@ -120,7 +130,7 @@ impl Fence {
     }
 
     /// The next write is done.
-    pub(super) fn written(&mut self) {
+    pub fn written(&mut self) {
         self.stamp = self.next();
         self.version = self.version.wrapping_add(1);
     }

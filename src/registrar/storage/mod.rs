@@ -1,7 +1,7 @@
 //! Shell: where a registry is kept.
 
 mod embedded;
-mod fence;
+pub mod fence;
 mod memory;
 mod zookeeper;
 
