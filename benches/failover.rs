@@ -4,6 +4,9 @@
 //! `cargo bench --bench failover`; results go to stdout and, one JSON line each, to
 //! `target/bench-results.jsonl`. Usable is an agent that the new leader offers: registered and active.
 
+#[path = "results/mod.rs"]
+mod results;
+
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -165,24 +168,8 @@ impl Drop for Daemon {
     }
 }
 
-fn report(id: &str, parameters: &str, mut times: Vec<Duration>) -> Result<(), Failure> {
-    times.sort();
-    let millis: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
-    let n = millis.len();
-    let quantile = |hundredths: usize| millis[(n - 1) * hundredths / 100];
-    let (p50, p90, p99, max) = (quantile(50), quantile(90), quantile(99), quantile(100));
-    println!("{id:<10} {parameters:<30} p50 {p50:7.0} ms  p90 {p90:7.0}  max {max:7.0}  n {n}");
-    let value = serde_json::json!({
-        "id": format!("failover/{id}"), "parameters": parameters, "p50": p50, "p90": p90, "p99": p99,
-        "max": max, "n": n,
-    });
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-    std::fs::create_dir_all(&dir)?;
-    let mut file = File::options();
-    let mut file = file
-        .create(true)
-        .append(true)
-        .open(dir.join("bench-results.jsonl"))?;
-    writeln!(file, "{value}")?;
+fn report(id: &str, parameters: &str, times: Vec<Duration>) -> Result<(), Failure> {
+    let shown = results::times(&format!("failover/{id}"), parameters, &times)?;
+    println!("{id:<10} {parameters:<30} {shown}");
     Ok(())
 }

@@ -5,7 +5,9 @@
 //! `cargo bench --bench registry -- [agents]`, 50,000 without. Results go to stdout and, one JSON line
 //! each, to `target/bench-results.jsonl`.
 
-use std::io::Write as _;
+#[path = "results/mod.rs"]
+mod results;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -165,18 +167,9 @@ async fn measure(id: &str, agents: usize, storage: impl Storage) -> Result<(), F
 }
 
 fn report(id: &str, what: &str, agents: usize, took: Duration) -> Result<(), Failure> {
+    let parameters = format!("{agents} agents: {what}");
+    results::times(&format!("registry/{id}"), &parameters, &[took])?;
     let seconds = took.as_secs_f64();
     println!("registry/{id:<12} {what:<40} {agents} agents {seconds:8.3} s");
-    let line = serde_json::json!({
-        "id": format!("registry/{id}"), "parameters": format!("{agents} agents: {what}"),
-        "value": seconds, "unit": "s",
-    });
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-    std::fs::create_dir_all(&dir)?;
-    let mut file = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(dir.join("bench-results.jsonl"))?;
-    writeln!(file, "{line}")?;
     Ok(())
 }

@@ -5,6 +5,9 @@
 //! `cargo bench --bench state -- [agents]`, 20,000 without: ten running and ten finished tasks for each.
 //! Results go to stdout and, one JSON line each, to `target/bench-results.jsonl`.
 
+#[path = "results/mod.rs"]
+mod results;
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -396,18 +399,9 @@ async fn finish(
 // Reporting.
 
 fn report(id: &str, parameters: &str, times: Vec<Duration>) -> Result<(), Failure> {
-    let mut millis: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
-    millis.sort_by(f64::total_cmp);
-    let n = millis.len();
-    if n == 0 {
-        return Err(format!("{id}: nothing was measured").into());
-    }
-    let quantile = |hundredths: usize| millis[(n - 1) * hundredths / 100];
-    let (p50, p99, max) = (quantile(50), quantile(99), quantile(100));
-    println!("{id:<12} {parameters:<66} p50 {p50:9.3} ms  p99 {p99:9.3}  max {max:9.3}  n {n}");
-    line(&serde_json::json!({
-        "id": id, "parameters": parameters, "p50": p50, "p99": p99, "max": max, "n": n,
-    }))
+    let shown = results::times(id, parameters, &times)?;
+    println!("{id:<12} {parameters:<66} {shown}");
+    Ok(())
 }
 
 /// The most memory that this process, master and clients, has had.
@@ -417,16 +411,5 @@ fn memory() -> Result<(), Failure> {
         let line = status.lines().find(|line| line.starts_with(name));
         println!("{}", line.unwrap_or(name));
     }
-    Ok(())
-}
-
-fn line(value: &serde_json::Value) -> Result<(), Failure> {
-    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-    std::fs::create_dir_all(&dir)?;
-    let mut file = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(dir.join("bench-results.jsonl"))?;
-    writeln!(file, "{value}")?;
     Ok(())
 }

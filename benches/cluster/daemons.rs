@@ -89,14 +89,20 @@ pub(super) fn agent_flags(dir: &Path, master: &Daemon) -> [String; 5] {
     ]
 }
 
-/// One number of `/metrics/snapshot`; none while nobody answers.
-pub(super) fn metric(address: SocketAddr, name: &str) -> Option<f64> {
+/// What a master answers to a GET with 200; none otherwise.
+pub(super) fn get(address: SocketAddr, path: &str) -> Option<String> {
     let mut socket = std::net::TcpStream::connect(address).ok()?;
     socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    let request = "GET /metrics/snapshot HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).ok()?;
     let mut text = String::new();
     socket.read_to_string(&mut text).ok()?;
+    text.starts_with("HTTP/1.1 200").then_some(text)
+}
+
+/// One number of `/metrics/snapshot`; none while nobody answers.
+pub(super) fn metric(address: SocketAddr, name: &str) -> Option<f64> {
+    let text = get(address, "/metrics/snapshot")?;
     let (_, rest) = text.split_once(&format!("\"{name}\":"))?;
     let end = rest.find([',', '}'])?;
     rest[..end].trim().parse().ok()

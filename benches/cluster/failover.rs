@@ -6,7 +6,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mesosd::base::Rng;
@@ -21,7 +21,7 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
-use super::daemons::{Daemon, daemon, metric, proc_kib, wait_until};
+use super::daemons::{Daemon, daemon, get, metric, proc_kib, wait_until};
 use super::{Failure, report_value, scalar};
 
 const AGENTS: usize = 10_000;
@@ -108,13 +108,46 @@ fn tell(agents: usize, what: &str, begin: Instant) -> Result<(), Failure> {
     )
 }
 
+/// Waits for all of them, and reports how long others waited meanwhile who asked `/health`.
 async fn all_there(master: &Daemon, agents: usize) -> Result<(), Failure> {
-    let tasks = (agents * TASKS_PER_AGENT) as f64;
-    let there = || {
-        metric(master.address, "master/slaves_active") == Some(agents as f64)
-            && metric(master.address, "master/tasks_running") == Some(tasks)
-    };
-    wait_until("all agents and tasks are there", LIMIT, there).await
+    let tasks = agents * TASKS_PER_AGENT;
+    let wanted = [
+        format!("\"master/slaves_active\":{agents}.0"),
+        format!("\"master/tasks_running\":{tasks}.0"),
+    ];
+    let stop = Arc::new(AtomicBool::new(false));
+    let (address, stopped) = (master.address, Arc::clone(&stop));
+    let others = std::thread::spawn(move || {
+        let mut times = Vec::new();
+        while !stopped.load(Ordering::Relaxed) {
+            let begin = Instant::now();
+            if get(address, "/health").is_some() {
+                times.push(begin.elapsed());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        times
+    });
+    let deadline = Instant::now() + LIMIT;
+    let mut there = false;
+    while !there && Instant::now() < deadline {
+        // Each of these costs the master a look at all tasks.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let metrics = get(address, "/metrics/snapshot").unwrap_or_default();
+        there = wanted.iter().all(|wanted| metrics.contains(wanted));
+    }
+    stop.store(true, Ordering::Relaxed);
+    let times = others
+        .join()
+        .map_err(|_| "the poller of /health panicked")?;
+    let parameters = format!("{agents} agents: /health while they come");
+    let shown = super::results::times("failover", &parameters, &times)?;
+    println!("failover   {parameters:<46} {shown}");
+    if there {
+        Ok(())
+    } else {
+        Err(format!("timed out: not all of {agents} agents and {tasks} tasks are there").into())
+    }
 }
 
 /// Agents that come back to every leader, until the process is killed.

@@ -8,9 +8,10 @@
 
 mod daemons;
 mod failover;
+#[path = "../results/mod.rs"]
+mod results;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -79,33 +80,20 @@ fn main() -> Result<(), Failure> {
 
 // Reporting.
 
-fn report(id: &str, parameters: &str, mut millis: Vec<f64>) -> Result<(), Failure> {
-    millis.sort_by(f64::total_cmp);
-    let n = millis.len();
-    let quantile = |hundredths: usize| millis[(n - 1) * hundredths / 100];
-    let (p50, p90, p99, max) = (quantile(50), quantile(90), quantile(99), quantile(100));
-    println!(
-        "{id:<10} {parameters:<46} p50 {p50:9.3} ms  p90 {p90:9.3}  p99 {p99:9.3}  max {max:9.3}  n {n}"
-    );
-    line(&serde_json::json!({
-        "id": id, "parameters": parameters, "p50": p50, "p90": p90, "p99": p99, "max": max, "n": n,
-    }))
+fn report(id: &str, parameters: &str, millis: Vec<f64>) -> Result<(), Failure> {
+    let times = millis.into_iter().map(|millis| millis / 1e3);
+    let times: Vec<Duration> = times.map(Duration::from_secs_f64).collect();
+    let shown = results::times(id, parameters, &times)?;
+    println!("{id:<10} {parameters:<46} {shown}");
+    Ok(())
 }
 
 fn report_value(id: &str, parameters: &str, value: f64, unit: &str) -> Result<(), Failure> {
     println!("{id:<10} {parameters:<46} {value:.1} {unit}");
-    line(&serde_json::json!({ "id": id, "parameters": parameters, "value": value, "unit": unit }))
-}
-
-fn line(value: &serde_json::Value) -> Result<(), Failure> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-    std::fs::create_dir_all(&dir)?;
-    let mut file = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(dir.join("bench-results.jsonl"))?;
-    writeln!(file, "{value}")?;
-    Ok(())
+    let value = serde_json::json!({
+        "id": id, "parameters": parameters, "value": value, "unit": unit,
+    });
+    Ok(results::line(&value)?)
 }
 
 // A framework without comfort.

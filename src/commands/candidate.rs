@@ -31,7 +31,7 @@ use crate::telemetry::chain;
 pub(super) const REGISTRY: &str = "registry";
 /// From a leadership that failed to the next candidacy.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long a leader that leaves may take to store what it was told.
+/// How long the loop of a leader that leaves may take to end.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
 
 /// Runs until asked to end.
@@ -138,6 +138,10 @@ impl Candidate {
         let number = term.number;
         let ended = self.lead(&term).await;
         self.switch.stand_by(None);
+        if matches!(ended, Ok(Ended::HandedOver)) {
+            // First of all: the others need not wait until everybody here is gone.
+            contest.resign().await;
+        }
         if let Some(running) = self.running.take() {
             // What it still wanted to say is void.
             running.task.abort();
@@ -148,7 +152,6 @@ impl Candidate {
             Ok(Ended::Deposed) => {}
             Ok(Ended::HandedOver) => {
                 tracing::info!("this leadership is handed over");
-                contest.resign().await;
             }
             Err(error) => {
                 tracing::error!("this leadership ends: {}", chain(error));
@@ -205,18 +208,22 @@ impl Candidate {
         }
     }
 
-    /// Hands the leadership over and leaves.
+    /// Hands the leadership over and leaves. What is not stored yet was not promised, and is not stored any
+    /// more: the next leader does not wait until ten thousand agents are told to go.
     async fn leave(mut self, contest: Contest) {
         self.switch.stand_by(None);
-        if let Some(mut running) = self.running.take() {
-            running.handle.shutdown().await;
-            let ended = tokio::time::timeout(DRAIN_MAX, &mut running.task).await;
-            if ended.is_err() {
-                running.task.abort();
+        let running = self.running.take();
+        let last = async move {
+            if let Some(mut running) = running {
+                running.handle.shutdown().await;
+                let ended = tokio::time::timeout(DRAIN_MAX, &mut running.task).await;
+                if ended.is_err() {
+                    running.task.abort();
+                }
             }
-        }
-        drop(self);
-        contest.withdraw().await;
+            drop(self);
+        };
+        tokio::join!(contest.withdraw(), last);
     }
 }
 

@@ -2,15 +2,21 @@
 //! and tells who leads.
 //!
 //! One task per process. A session that is over is replaced by a new one for as long as the task lives.
+//! Sessions live on a thread of their own: ten thousand agents that come back at once must not delay the
+//! heartbeats of the master that they come to, or it loses its leadership to the next one, and they start
+//! again.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::base::{Instant, Rng};
 use crate::proto::v1;
@@ -19,13 +25,32 @@ use crate::runtime::{Lease, SystemClock};
 use super::contender::{self, Contender};
 use super::detector::{self, Detector};
 use super::info;
-use super::session::{Ensemble, Session, ZooKeeperError};
+use super::session::{Change, Ensemble, Session, ZooKeeperError};
 
 /// First and longest pause between attempts to open a session; a random half is taken off.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long a withdrawn candidate may take to be gone.
 const WITHDRAW_MAX: Duration = Duration::from_secs(2);
+/// How long a leader that resigns tries to delete its znode, before only the end of its session does.
+const DELETE_MAX: Duration = Duration::from_millis(500);
+
+/// Where sessions live, as long as the process; none if the system had no thread to give.
+static APART: LazyLock<Option<Runtime>> = LazyLock::new(|| {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).thread_name("zookeeper");
+    let built = builder.enable_all().build();
+    let told = built.inspect_err(|error| tracing::warn!("no thread for ZooKeeper: {error}"));
+    told.ok()
+});
+
+/// Spawns where nothing else runs.
+fn spawn_apart(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    match &*APART {
+        Some(runtime) => runtime.spawn(task),
+        None => tokio::spawn(task),
+    }
+}
 
 /// The present leader, as far as is known.
 pub type Leader = Option<Arc<v1::MasterInfo>>;
@@ -35,7 +60,7 @@ pub type Leader = Option<Arc<v1::MasterInfo>>;
 pub struct Following {
     /// The leader; nobody at first.
     pub leaders: watch::Receiver<Leader>,
-    task: tokio::task::JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 impl Drop for Following {
@@ -72,7 +97,7 @@ pub struct Contest {
     /// Where it stands, every time that changes.
     pub standings: watch::Receiver<Standing>,
     commands: mpsc::Sender<Command>,
-    task: tokio::task::JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -93,10 +118,7 @@ impl Contest {
     /// Gives up the leadership or the candidacy for good; the others see it at once.
     pub async fn withdraw(mut self) {
         let _ = self.commands.send(Command::Withdraw).await;
-        if tokio::time::timeout(WITHDRAW_MAX, &mut self.task)
-            .await
-            .is_err()
-        {
+        if timeout(WITHDRAW_MAX, &mut self.task).await.is_err() {
             tracing::warn!("ZooKeeper does not answer: the others wait for the session to expire");
         }
     }
@@ -113,7 +135,7 @@ impl Drop for Contest {
 pub fn follow(ensemble: Ensemble) -> Following {
     let (told, leaders) = watch::channel(None);
     let driver = Driver::new(ensemble, Some(told), None);
-    let task = tokio::spawn(driver.run(None));
+    let task = spawn_apart(driver.run(None));
     Following { leaders, task }
 }
 
@@ -155,7 +177,7 @@ pub fn contend(ensemble: Ensemble, master: &v1::MasterInfo) -> Contest {
         leader: None,
     };
     let driver = Driver::new(ensemble, None, Some(candidate));
-    let task = tokio::spawn(driver.run(Some(incoming)));
+    let task = spawn_apart(driver.run(Some(incoming)));
     Contest {
         standings,
         commands,
@@ -310,7 +332,13 @@ impl Driver {
                 }
                 command = next_command(commands) => {
                     withdrawn = matches!(command, Command::Withdraw);
+                    let term = self.candidate.as_ref().and_then(|own| own.term.as_ref());
+                    let node = term.map(|term| term.node.clone());
                     self.contend(session, contender::Event::Resign);
+                    // Others hold the session, too: the next leader does not wait for them.
+                    if let Some(node) = node {
+                        delete(session, node).await;
+                    }
                     self.close = true;
                 }
             }
@@ -529,6 +557,16 @@ async fn find(session: Session, path: String) -> Happened {
         Ok(found) => contender::Event::Found(found),
         Err(_) => contender::Event::FindFailed,
     })
+}
+
+/// Deletes the znode of a leader that promises nothing any more; the end of its session does it otherwise.
+async fn delete(session: &Session, node: String) {
+    let change = [Change::Delete(node)];
+    match timeout(DELETE_MAX, session.transact(&change)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "the znode of the former leader stays for now"),
+        Err(_) => tracing::debug!("the znode of the former leader stays for now"),
+    }
 }
 
 async fn beat(session: Session, path: String) -> Happened {

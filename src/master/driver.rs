@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::Stream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::base::{ConnectionId, FrameworkId, Now, RequestId};
 use crate::proto::{link, v1};
 use crate::registrar::{self, Answer, RegistrarError, Storage};
 use crate::roles::Role;
 use crate::runtime::{Inbox, Lease, Outbox, Sender, SystemClock, TimerTable, mailbox, outbox};
-use crate::telemetry::{Counter, Metrics, Timer};
+use crate::telemetry::{Counter, Metrics, Timer, as_f64};
 
 use super::call::{CallError, OperatorCall, Question, Reply, SchedulerCall};
 use super::config::MasterConfig;
@@ -39,6 +39,10 @@ const BATCH_MAX: usize = 256;
 /// Bytes of the events that wait for one scheduler: what one step can say, such as the loss of an agent
 /// with ten thousand of its tasks, is far below it.
 const SCHEDULER_SINK_MAX: usize = 16 << 20;
+/// Agents whose registration is under way: between their first word and the answer. More wait for their
+/// turn, outside of the loop's queue, so that everybody else's calls are heard in between; a turn is about
+/// what the registry stores at once.
+const ADMISSIONS_MAX: usize = 512;
 /// Messages that wait for one agent.
 const AGENT_SINK_MAX: usize = 4096;
 /// Bytes of the events that wait for one operator's stream.
@@ -72,7 +76,12 @@ pub(super) enum Command {
     /// Know a scheduler's sink, then step.
     Subscribe(ConnectionId, Outbox<v1::scheduler::Event>, Box<Event>),
     /// Know an agent's sink, then step.
-    Connect(ConnectionId, mpsc::Sender<link::FromMaster>, Box<Event>),
+    Connect(
+        ConnectionId,
+        mpsc::Sender<link::FromMaster>,
+        OwnedSemaphorePermit,
+        Box<Event>,
+    ),
     /// Send all that is published from now on, and the state of this moment.
     Watch(Outbox<Arc<v1::master::Event>>, oneshot::Sender<Snapshot>),
 }
@@ -84,6 +93,8 @@ pub struct Handle {
     ends: mpsc::UnboundedSender<Event>,
     ids: Arc<AtomicU64>,
     waiting: Waiting,
+    /// Held from an agent's first word until it is answered.
+    admissions: Arc<Semaphore>,
     lease: Lease,
 }
 
@@ -190,6 +201,8 @@ impl Drop for Subscription {
 
 impl Drop for AgentLink {
     fn drop(&mut self) {
+        // Before the word of it, which may overtake the one that opens the link.
+        self.messages.close();
         let connection = self.connection;
         // A closed queue means that the master has ended.
         let _ = self.ends.send(Event::AgentDisconnected { connection });
@@ -289,12 +302,16 @@ impl Handle {
         .await
     }
 
-    /// Opens an agent's link; `peer` is its address, host and port.
+    /// Opens the link of an agent that has something to say; `peer` is its address, host and port. Waits
+    /// while as many others as may be are about to be registered.
     pub async fn connect_agent(&self, peer: String) -> Result<AgentLink, CallError> {
+        let admission = Arc::clone(&self.admissions).acquire_owned();
+        let admission = admission.await.map_err(|_| ended())?;
         let connection = ConnectionId(self.next_id());
         let (sink, messages) = mpsc::channel(AGENT_SINK_MAX);
         let event = Box::new(Event::AgentConnected { connection, peer });
-        self.send(Command::Connect(connection, sink, event)).await?;
+        self.send(Command::Connect(connection, sink, admission, event))
+            .await?;
         Ok(AgentLink {
             connection,
             messages,
@@ -451,11 +468,29 @@ pub async fn lead(
         mailbox,
         ends,
         ids: Arc::new(AtomicU64::new(1)),
+        admissions: admissions(metrics),
         waiting,
         lease,
     };
     let task = tokio::spawn(driver.run());
     Ok(Running { handle, task })
+}
+
+/// The places of agents that are about to be registered, and how many of them are taken.
+fn admissions(metrics: &Metrics) -> Arc<Semaphore> {
+    let admissions = Arc::new(Semaphore::new(ADMISSIONS_MAX));
+    let places = Arc::downgrade(&admissions);
+    metrics.gauge_from(
+        "master/agents_registering",
+        "agents between their first word and the master's answer; more wait for their turn",
+        move || {
+            let free = places
+                .upgrade()
+                .map_or(ADMISSIONS_MAX, |places| places.available_permits());
+            as_f64(ADMISSIONS_MAX - free)
+        },
+    );
+    admissions
 }
 
 /// The loop's own state.
@@ -500,7 +535,10 @@ impl Driver {
                     self.overdue.heard(taken);
                     self.judge_silence();
                 }
-                Some(event) = self.ended.recv() => self.step(event),
+                Some(event) = self.ended.recv() => {
+                    self.peers.forget(&event);
+                    self.step(event);
+                }
                 answer = self.answers.recv() => match answer {
                     Some(Answer { token, result }) => {
                         self.peers.stored(token);
@@ -562,8 +600,10 @@ impl Driver {
                 self.peers.add_scheduler(connection, sink);
                 self.step(*event);
             }
-            Command::Connect(connection, sink, event) => {
-                self.peers.add_agent(connection, sink);
+            // Its end may have been heard of already, and comes only once.
+            Command::Connect(_, sink, ..) if sink.is_closed() => {}
+            Command::Connect(connection, sink, admission, event) => {
+                self.peers.add_agent(connection, sink, admission);
                 self.step(*event);
             }
             Command::Watch(sink, reply) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::base::{ConnectionId, Instant, RequestId};
 use crate::proto::{link, v1};
@@ -22,6 +22,13 @@ use super::timer::TimerKey;
 /// What an event weighs besides its content, in bytes: about its size in memory.
 const EVENT_SIZE: usize = 512;
 
+/// One agent's link.
+struct AgentSink {
+    messages: mpsc::Sender<link::FromMaster>,
+    /// Until the agent was answered.
+    admission: Option<OwnedSemaphorePermit>,
+}
+
 /// Everybody that the core's effects reach.
 pub(super) struct Peers {
     /// Nobody is told anything without it.
@@ -30,7 +37,7 @@ pub(super) struct Peers {
     ends: mpsc::UnboundedSender<Event>,
     registrar: Registrar<Token>,
     schedulers: BTreeMap<ConnectionId, Outbox<v1::scheduler::Event>>,
-    agents: BTreeMap<ConnectionId, mpsc::Sender<link::FromMaster>>,
+    agents: BTreeMap<ConnectionId, AgentSink>,
     watchers: VecDeque<Outbox<Arc<v1::master::Event>>>,
     /// The oldest of more watchers makes room.
     watchers_max: usize,
@@ -106,9 +113,25 @@ impl Peers {
     pub(super) fn add_agent(
         &mut self,
         connection: ConnectionId,
-        sink: mpsc::Sender<link::FromMaster>,
+        messages: mpsc::Sender<link::FromMaster>,
+        admission: OwnedSemaphorePermit,
     ) {
+        let sink = AgentSink {
+            messages,
+            admission: Some(admission),
+        };
         self.agents.insert(connection, sink);
+    }
+
+    /// A peer that has gone away is not kept, nor its place among those that register.
+    pub(super) fn forget(&mut self, event: &Event) {
+        match event {
+            Event::AgentDisconnected { connection } => drop(self.agents.remove(connection)),
+            Event::SchedulerDisconnected { connection } => {
+                drop(self.schedulers.remove(connection));
+            }
+            _ => {}
+        }
     }
 
     pub(super) fn add_watcher(&mut self, sink: Outbox<Arc<v1::master::Event>>) {
@@ -206,13 +229,15 @@ impl Peers {
     }
 
     fn send_agent(&mut self, connection: ConnectionId, message: link::from_master::Message) {
-        let Some(sink) = self.agents.get(&connection) else {
+        let Some(sink) = self.agents.get_mut(&connection) else {
             return;
         };
+        // Whatever it is, the agent knows where it stands.
+        sink.admission = None;
         let message = link::FromMaster {
             message: Some(message),
         };
-        let Err(error) = sink.try_send(message) else {
+        let Err(error) = sink.messages.try_send(message) else {
             return;
         };
         if matches!(error, TrySendError::Full(_)) {

@@ -45,50 +45,53 @@ impl Master {
         request: RequestId,
         call: &OperatorCall,
     ) -> Result<(), CallError> {
-        match call {
-            OperatorCall::MarkAgentGone { agent_id } => {
-                if self.gone.contains_key(agent_id) {
-                    step.reply(request, Ok(Reply::Accepted));
-                    return Ok(());
-                }
-                self.check_known(agent_id, CallErrorKind::NotFound)?;
+        let (OperatorCall::MarkAgentGone { agent_id }
+        | OperatorCall::DrainAgent { agent_id, .. }
+        | OperatorCall::DeactivateAgent { agent_id }
+        | OperatorCall::ReactivateAgent { agent_id }) = call
+        else {
+            return Ok(());
+        };
+        let unknown = match call {
+            OperatorCall::MarkAgentGone { .. } if self.gone.contains_key(agent_id) => {
+                step.reply(request, Ok(Reply::Accepted));
+                return Ok(());
+            }
+            OperatorCall::MarkAgentGone { .. } => CallErrorKind::NotFound,
+            _ => CallErrorKind::Invalid,
+        };
+        self.check_known(agent_id, unknown)?;
+        let standing = match call {
+            OperatorCall::MarkAgentGone { .. } => {
                 self.mark_gone(step, Some(request), agent_id);
+                return Ok(());
             }
             OperatorCall::DrainAgent {
-                agent_id,
                 grace_max,
                 mark_gone,
-            } => {
-                self.check_known(agent_id, CallErrorKind::Invalid)?;
-                let standing = self.drained(agent_id, *grace_max, *mark_gone)?;
-                self.set_standing(step, Some(request), agent_id, standing);
-            }
-            OperatorCall::DeactivateAgent { agent_id } => {
-                self.check_known(agent_id, CallErrorKind::Invalid)?;
-                let standing = Standing {
-                    deactivated: true,
-                    ..self.standing(agent_id)
-                };
-                self.set_standing(step, Some(request), agent_id, standing);
-            }
-            OperatorCall::ReactivateAgent { agent_id } => {
-                self.check_known(agent_id, CallErrorKind::Invalid)?;
-                let standing = self.standing(agent_id);
-                if !standing.deactivated {
-                    return Err(CallError::invalid(format!(
-                        "agent {agent_id} is not deactivated"
-                    )));
-                }
-                if standing.is_draining() {
-                    return Err(CallError::invalid(format!(
-                        "agent {agent_id} is being drained; reactivate it when it is drained"
-                    )));
-                }
-                self.set_standing(step, Some(request), agent_id, Standing::default());
-            }
-            _ => {}
-        }
+                ..
+            } => self.drained(agent_id, *grace_max, *mark_gone)?,
+            OperatorCall::ReactivateAgent { .. } => self.reactivated(agent_id)?,
+            _ => Standing {
+                deactivated: true,
+                ..self.standing(agent_id)
+            },
+        };
+        self.set_standing(step, Some(request), agent_id, standing);
         Ok(())
+    }
+
+    /// The standing of an agent that is to be as new.
+    fn reactivated(&self, agent_id: &AgentId) -> Result<Standing, CallError> {
+        let standing = self.standing(agent_id);
+        let text = if !standing.deactivated {
+            format!("agent {agent_id} is not deactivated")
+        } else if standing.is_draining() {
+            format!("agent {agent_id} is being drained; reactivate it when it is drained")
+        } else {
+            return Ok(Standing::default());
+        };
+        Err(CallError::invalid(text))
     }
 
     fn check_known(&self, agent_id: &AgentId, unknown: CallErrorKind) -> Result<(), CallError> {

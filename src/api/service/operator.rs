@@ -18,6 +18,7 @@ use crate::master::driver::Watch;
 use crate::master::{Handle, OperatorCall, Question, Snapshot};
 use crate::proto::v1::master::{Call, Event, KillTask, Response, call, event, response};
 use crate::roles::Role;
+use crate::runtime::background;
 use crate::telemetry::Sample;
 
 /// What serves operators; cheap to clone.
@@ -85,7 +86,7 @@ impl OperatorCalls {
     /// The master is shutting down.
     pub async fn metrics(&self) -> Result<BTreeMap<String, f64>, ApiError> {
         let (snapshot, filters) = (self.master.snapshot().await?, self.master.filters().await?);
-        Ok(aside(move || operator_metrics::by_name(&snapshot, &filters)).await)
+        Ok(background(move || operator_metrics::by_name(&snapshot, &filters)).await)
     }
 
     /// The master's metrics with their explanations.
@@ -95,7 +96,7 @@ impl OperatorCalls {
     /// The master is shutting down.
     pub async fn samples(&self) -> Result<Vec<Sample>, ApiError> {
         let (snapshot, filters) = (self.master.snapshot().await?, self.master.filters().await?);
-        Ok(aside(move || operator_metrics::samples(&snapshot, &filters)).await)
+        Ok(background(move || operator_metrics::samples(&snapshot, &filters)).await)
     }
 
     /// SUBSCRIBE.

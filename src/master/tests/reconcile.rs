@@ -79,6 +79,128 @@ fn a_task_that_was_just_accepted_is_staging() {
     assert_eq!(bench.states(&scheduler), [TaskState::TaskStaging]);
 }
 
+/// Where the agent of a task is, that is asked about.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Registered, and runs task `t`.
+    Here,
+    /// Its link is down, it is expected back.
+    Away,
+    Unreachable,
+    Gone,
+    /// Of the registry, not back since this master leads.
+    Recovering,
+    /// Nobody has heard of it, or the registry has forgotten it.
+    Unheard,
+}
+
+/// One cell of facts 6.3: where the agent is, the task, whether the agent is named, and the answer to a
+/// scheduler that knows of partitions and to one that does not. None means that there is none.
+type Cell = (
+    Place,
+    &'static str,
+    bool,
+    Option<TaskState>,
+    Option<TaskState>,
+);
+
+fn table() -> Vec<Cell> {
+    use Place::{Away, Gone, Here, Recovering, Unheard, Unreachable};
+    use TaskState::{
+        TaskGone, TaskGoneByOperator, TaskLost, TaskRunning, TaskUnknown, TaskUnreachable,
+    };
+    let same = |place, task, named, state| (place, task, named, state, state);
+    let lost = |place, task, named, state| (place, task, named, Some(state), Some(TaskLost));
+    vec![
+        same(Here, "t", true, Some(TaskRunning)),
+        same(Here, "t", false, Some(TaskRunning)),
+        lost(Here, "x", true, TaskGone),
+        lost(Here, "x", false, TaskUnknown),
+        same(Away, "t", true, Some(TaskRunning)),
+        same(Away, "t", false, Some(TaskRunning)),
+        lost(Away, "x", true, TaskGone),
+        lost(Away, "x", false, TaskUnknown),
+        lost(Unreachable, "t", true, TaskUnreachable),
+        lost(Unreachable, "t", false, TaskUnreachable),
+        lost(Unreachable, "x", true, TaskUnreachable),
+        lost(Unreachable, "x", false, TaskUnknown),
+        lost(Gone, "t", true, TaskGoneByOperator),
+        lost(Gone, "t", false, TaskUnknown),
+        lost(Gone, "x", true, TaskGoneByOperator),
+        lost(Gone, "x", false, TaskUnknown),
+        same(Recovering, "t", true, None),
+        // While any agent is recovering, it may be the one that runs the task.
+        same(Recovering, "t", false, None),
+        same(Recovering, "x", true, None),
+        same(Recovering, "x", false, None),
+        lost(Unheard, "x", true, TaskUnknown),
+        lost(Unheard, "x", false, TaskUnknown),
+    ]
+}
+
+/// A cluster whose only agent ran task `t` and is there now; what the scheduler was told on the way is
+/// read already.
+fn placed(place: Place, info: v1::FrameworkInfo) -> (Bench, Scheduler, v1::AgentId) {
+    let mut bench = Bench::new();
+    let (mut scheduler, agent) = bench.running(info);
+    match place {
+        Place::Here | Place::Unheard => {}
+        Place::Away => bench.disconnect_agent(&agent),
+        Place::Unreachable => {
+            bench.disconnect_agent(&agent);
+            bench.advance(Duration::from_secs(601));
+        }
+        Place::Gone => {
+            let agent_id = AgentId::new(agent.id.value.as_str());
+            let gone = OperatorCall::MarkAgentGone { agent_id };
+            bench.operator_call(gone).unwrap();
+        }
+        Place::Recovering => {
+            let info = v1::FrameworkInfo::clone(&bench.snapshot().frameworks[&scheduler.id].info);
+            bench = Bench::with(MasterConfig::new("n"), bench.registry.clone());
+            scheduler = bench.subscribe(info);
+        }
+    }
+    bench.events(scheduler.connection);
+    let agent_id = match place {
+        Place::Unheard => "m-S99".into(),
+        _ => agent.id.clone(),
+    };
+    (bench, scheduler, agent_id)
+}
+
+#[test]
+fn every_cell_of_the_table() {
+    for (place, task, named, aware, unaware) in table() {
+        for (info, expected) in [(framework("new"), aware), (old_framework("old"), unaware)] {
+            let (mut bench, scheduler, agent_id) = placed(place, info);
+            let cell = format!("{place:?} {task}, agent named: {named}");
+            ask(
+                &mut bench,
+                &scheduler,
+                &[(task, named.then_some(&agent_id))],
+            );
+            let statuses = bench.statuses(&scheduler);
+            let states: Vec<TaskState> = statuses.iter().map(v1::TaskStatus::state).collect();
+            assert_eq!(states, Vec::from_iter(expected), "{cell}");
+            for status in statuses {
+                assert_eq!(status.reason(), Reason::Reconciliation, "{cell}");
+                assert_eq!(status.source(), Source::Master, "{cell}");
+                assert_eq!(status.uuid, None, "{cell}: not to be acknowledged");
+                let since = status.unreachable_time.is_some();
+                let unreachable = matches!(place, Place::Unreachable) && (named || task == "t");
+                assert_eq!(since, unreachable, "{cell}: since when");
+            }
+            // And all at once: what the master holds, but for what is unreachable.
+            ask(&mut bench, &scheduler, &[]);
+            let implicit = bench.states(&scheduler);
+            let held = matches!(place, Place::Here | Place::Away | Place::Unheard);
+            let held = held.then_some(TaskState::TaskRunning);
+            assert_eq!(implicit, Vec::from_iter(held), "{cell}: all tasks");
+        }
+    }
+}
+
 #[test]
 fn unknown_tasks_are_answered_by_where_they_should_be() {
     for (info, gone, unknown) in [

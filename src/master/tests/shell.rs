@@ -280,3 +280,36 @@ async fn an_answer_that_waits_in_the_queue_is_no_silence() {
     assert!(state.unreachable_agents.is_empty());
     master.handle.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_crowd_of_agents_is_registered_a_bounded_number_at_a_time() {
+    let (master, metrics) = running().await;
+    let mut links = Vec::new();
+    // These have a place and are slow to say who they are.
+    while metrics.snapshot()["master/agents_registering"] < 512.0 {
+        let link = master.handle.connect_agent("10.0.0.2:5051".to_owned());
+        links.push(link.await.unwrap());
+    }
+    assert_eq!(links.len(), 512);
+    let waits = |limit| tokio::time::timeout(limit, register(&master));
+    let late = waits(Duration::from_millis(50)).await;
+    assert!(late.is_err(), "one more has to wait");
+    // The master does not: nobody else's call stands behind them.
+    master.handle.snapshot().await.unwrap();
+    // Whoever goes away makes room, and so does everybody who is answered.
+    links.pop();
+    let registered = waits(Duration::from_secs(10)).await.unwrap();
+    let link = master.handle.connect_agent("10.0.0.2:5051".to_owned());
+    let link = tokio::time::timeout(Duration::from_secs(10), link).await;
+    links.push(link.unwrap().unwrap());
+    drop(links);
+    let all_free = async {
+        while metrics.snapshot()["master/agents_registering"] > 0.0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), all_free)
+        .await
+        .expect("no place is lost");
+    drop(registered);
+}
