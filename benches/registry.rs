@@ -8,7 +8,6 @@
 #[path = "results/mod.rs"]
 mod results;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
