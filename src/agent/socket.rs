@@ -3,6 +3,12 @@
 //! Frames in both directions are a big-endian `u32` length and a protobuf message:
 //! `mesos.v1.executor.Call` to the agent, `mesos.v1.executor.Event` to the executor. The first frame
 //! must be SUBSCRIBE. Only processes of root or of the agent's own user are let in.
+//!
+//! The executors may be of an earlier version than the agent: they live in the memory of their tasks'
+//! supervisors, which go on while the agent is replaced. So this is version 1 of the protocol and stays:
+//! messages may get new fields and kinds that the other side skips; what cannot be said so needs a socket of
+//! another name beside this one, and `tests/golden/upgrade` keeps what version 1 has said. The launch plan
+//! has no such limits: an agent starts supervisors from a copy of its own binary only.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;

@@ -35,6 +35,8 @@ struct Framework {
     rng: Rng,
     /// How many tasks were ever asked for.
     asked: u64,
+    /// What is said to be lost may come back.
+    careless: bool,
     /// Those that have not ended, with their agents.
     open: BTreeMap<String, String>,
 }
@@ -73,8 +75,11 @@ impl Framework {
                     open.insert(task.to_owned(), agent.to_owned());
                 }
                 ["update", task, state, ..] if is_terminal(state) => drop(open.remove(task)),
-                ["update", task, ..] => {
-                    if let Some(agent) = agents.get(task) {
+                ["update", task, state, ..] => {
+                    if let Some(agent) = agents.get(task)
+                        && !identity.checkpoint
+                        && state != "TASK_UNREACHABLE"
+                    {
                         open.insert(task.to_owned(), agent.clone());
                     }
                 }
@@ -87,6 +92,7 @@ impl Framework {
         Self {
             rng: Rng::seeded(asked, &identity.name),
             name: identity.name.clone(),
+            careless: !identity.checkpoint,
             dir,
             scheduler: Scheduler::start(url, identity),
             history,
@@ -151,7 +157,10 @@ impl Framework {
                 ));
                 if is_terminal(&status.state) {
                     self.open.remove(&status.task);
-                } else if let Some(agent) = status.agent {
+                } else if let Some(agent) = status.agent
+                    && self.careless
+                    && status.state != "TASK_UNREACHABLE"
+                {
                     self.open.insert(status.task, agent);
                 }
             }

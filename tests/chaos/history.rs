@@ -119,6 +119,13 @@ impl History {
     }
 }
 
+/// Whether an update answers that the task is not known (any more). A framework asks for those only of whose
+/// end it has not heard; the end may be on its way meanwhile.
+fn is_unknown((state, reason, _): &(String, String, String)) -> bool {
+    let states = ["TASK_GONE", "TASK_UNREACHABLE", "TASK_UNKNOWN", "TASK_LOST"];
+    reason == "REASON_RECONCILIATION" && states.contains(&state.as_str())
+}
+
 impl Task {
     fn last(&self) -> Option<&str> {
         self.updates.last().map(|(state, _, _)| state.as_str())
@@ -151,7 +158,7 @@ impl Task {
         };
         let (state, reason, _) = &self.updates[end];
         let mut later = self.updates[end..].iter();
-        if later.any(|update| update.0 != *state && !self.is_guess(update)) {
+        if later.any(|update| update.0 != *state && !is_unknown(update) && !self.is_guess(update)) {
             return Some("it has changed its state after its end");
         }
         if self.starts.len() > 1 {

@@ -10,7 +10,7 @@ use super::history::History;
 type Case = (&'static str, &'static str, Option<&'static str>);
 
 /// What a framework wrote of its task `t`, what the task wrote, and what is to be found.
-const CASES: [Case; 12] = [
+const CASES: [Case; 14] = [
     (
         "asks t a|accepted t|update t TASK_RUNNING R S|update t TASK_FINISHED R S",
         "start 1|end 1",
@@ -63,6 +63,16 @@ const CASES: [Case; 12] = [
     ),
     (
         "asks t a|accepted t|update t TASK_GONE R S|update t TASK_FINISHED R S",
+        "start 1|end 1",
+        Some("after its end"),
+    ),
+    (
+        "asks t a|accepted t|update t TASK_DROPPED R S|update t TASK_UNREACHABLE REASON_RECONCILIATION S",
+        "",
+        None,
+    ),
+    (
+        "asks t a|accepted t|update t TASK_GONE REASON_RECONCILIATION S|update t TASK_FINISHED R S",
         "start 1|end 1",
         Some("after its end"),
     ),

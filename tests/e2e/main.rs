@@ -13,6 +13,7 @@ mod golden;
 mod groups;
 mod leftovers;
 mod limits;
+mod losses;
 mod master_failover;
 mod nested;
 mod operators;

@@ -20,14 +20,14 @@ const SECOND: Duration = Duration::from_secs(1);
 const SESSION: Duration = Duration::from_secs(3);
 
 /// A framework that launches what it is given and remembers every state.
-struct Framework {
-    handle: Handle,
+pub(crate) struct Framework {
+    pub(crate) handle: Handle,
     pending: Arc<Mutex<VecDeque<v1::TaskInfo>>>,
     states: Arc<Mutex<BTreeMap<String, Vec<v1::TaskState>>>>,
 }
 
 impl Framework {
-    fn start(url: &str) -> Self {
+    pub(crate) fn start(url: &str) -> Self {
         let mut config = Config::new(url, "root", "failover");
         config.framework.failover_timeout = Some(600.0);
         let (handle, mut events) = sdk::start(config);
@@ -68,7 +68,7 @@ impl Framework {
     }
 
     /// A task that notes its start and lives.
-    async fn launch(&self, name: &str, marks: &Path) {
+    pub(crate) async fn launch(&self, name: &str, marks: &Path) {
         let mark = marks.join(name).display().to_string();
         let task = v1::TaskInfo {
             name: name.to_owned(),
@@ -85,7 +85,13 @@ impl Framework {
         let _ = self.handle.revive(Vec::new()).await;
     }
 
-    fn is_running(&self, name: &str) -> bool {
+    /// The last state of a task.
+    pub(crate) fn state(&self, name: &str) -> Option<v1::TaskState> {
+        let states = self.states.lock().unwrap();
+        states.get(name)?.last().copied()
+    }
+
+    pub(crate) fn is_running(&self, name: &str) -> bool {
         let states = self.states.lock().unwrap();
         let known = states.get(name);
         known.is_some_and(|known| known.contains(&v1::TaskState::TaskRunning))
@@ -106,7 +112,7 @@ fn is_whole(cluster: &Cluster, tasks: usize) -> bool {
             .is_some_and(|running| running.len() == tasks)
 }
 
-async fn until(
+pub(crate) async fn until(
     cluster: &Cluster,
     what: &str,
     limit: Duration,

@@ -6,6 +6,7 @@
 mod cluster;
 mod election;
 mod failover;
+mod operators;
 mod promises;
 mod proxy;
 mod registry;

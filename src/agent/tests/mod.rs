@@ -9,6 +9,7 @@ mod recovery;
 mod registration;
 mod shell;
 mod updates;
+mod upgrade;
 
 use std::time::Duration;
 
