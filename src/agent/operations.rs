@@ -77,8 +77,11 @@ impl Agent {
         }
     }
 
+    /// For a registration: without those whose end was acknowledged, of which the master would never
+    /// hear again.
     pub(super) fn operations_to_proto(&self) -> Vec<v1::Operation> {
-        let operations = self.operations.values();
+        let open = |operation: &&Arc<Operation>| operation.stage != OperationStage::Acknowledged;
+        let operations = self.operations.values().filter(open);
         operations.map(|operation| operation.to_proto()).collect()
     }
 

@@ -231,6 +231,23 @@ fn reservations_and_open_reports_survive_a_restart() {
 }
 
 #[test]
+fn what_was_acknowledged_is_not_reported_again() {
+    let mut rig = rig();
+    rig.apply(1, reserve(&reserved("cpus:3")));
+    let update = told_operations(&rig.take()).remove(0);
+    rig.fast_disk = false;
+    rig.acknowledge_operation(&update);
+    rig.step(Event::MasterDisconnected { connection: MASTER });
+    let connection = ConnectionId(2);
+    rig.step(Event::MasterConnected { connection });
+    let effects = rig.take();
+    let link::from_agent::Message::Reregister(message) = sent(&effects)[0] else {
+        panic!("{effects:?}");
+    };
+    assert!(message.operations.is_empty(), "{:?}", message.operations);
+}
+
+#[test]
 fn what_is_reserved_outlives_the_agents_id_but_not_smaller_flags() {
     let mut rig = rig();
     rig.apply(1, reserve(&reserved("cpus:3")));
