@@ -1,5 +1,6 @@
 //! What the allocator knows of an agent.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::attributes::{Attributes, Place};
@@ -51,6 +52,8 @@ pub(super) struct Agent {
     region: Option<Arc<str>>,
     zone: Option<Arc<str>>,
     pub(super) active: bool,
+    /// Whether the whitelist has its host.
+    listed: bool,
     /// What a framework must be capable of to be offered anything here.
     pub(super) required: Capabilities,
     /// What a framework must be capable of to be offered all that is available.
@@ -77,6 +80,7 @@ impl Agent {
             region: None,
             zone: None,
             active: true,
+            listed: true,
             required: Capabilities::default(),
             special: Capabilities::default(),
             has_reserved: false,
@@ -299,7 +303,23 @@ impl Agent {
 
     /// True when a pass can find something here.
     pub(super) fn is_offerable(&self) -> bool {
-        self.active && !self.available.is_empty()
+        self.takes_part() && !self.available.is_empty()
+    }
+
+    /// True when it may be offered at all.
+    pub(super) fn takes_part(&self) -> bool {
+        self.active && self.listed
+    }
+
+    /// Looks the agent up in a whitelist, and says whether that changes anything.
+    pub(super) fn set_listed(&mut self, whitelist: Option<&BTreeSet<String>>) -> bool {
+        let listed = whitelist.is_none_or(|hosts| hosts.contains(&*self.hostname));
+        std::mem::replace(&mut self.listed, listed) != listed
+    }
+
+    /// What the whitelist says.
+    pub(super) fn is_listed(&self) -> bool {
+        self.listed
     }
 
     /// Panics unless available = max(0, total - allocated), what is shared apart: it is available

@@ -40,15 +40,16 @@ impl Allocator {
             self.count_reserved(slot, false);
             return;
         }
-        let record = &mut self.agents[slot];
-        let before = record.held_by(number).map(|held| self.kinds.amounts(held));
-        record.convert_held(number, &unallocated);
-        let after = record.held_by(number).map(|held| self.kinds.amounts(held));
-        if before != after {
-            let node = self.clients[number].node;
-            self.roles.discharge(node, &before.unwrap_or_default());
-            self.roles.charge(node, &after.unwrap_or_default());
-        }
+        let node = self.clients[number].node;
+        let held = self.agents[slot].held_by(number).cloned();
+        let held = held.unwrap_or_default();
+        self.count_still(number, slot, &held);
+        self.roles.discharge(node, &self.kinds.amounts(&held));
+        self.agents[slot].convert_held(number, &unallocated);
+        let held = self.agents[slot].held_by(number).cloned();
+        let held = held.unwrap_or_default();
+        self.roles.charge(node, &self.kinds.amounts(&held));
+        self.count_once(number, slot, &held);
         self.consume(number, &unallocated.converted);
         self.consume_less(number, &unallocated.consumed);
         let total = self.converted_total(slot, &of_total);
@@ -96,11 +97,11 @@ impl Allocator {
     }
 
     fn set_total(&mut self, slot: u32, total: Resources) {
-        let before = self.agents[slot].total_amounts.clone();
+        let before = self.counting_total(slot);
         self.roles.tree_mut().shrink(&before);
         self.agents[slot].set_total(total, &mut self.kinds);
-        let after = &self.agents[slot].total_amounts;
-        self.roles.tree_mut().grow(after);
+        let after = self.counting_total(slot);
+        self.roles.tree_mut().grow(&after);
         self.count_reserved(slot, false);
         self.settle(slot);
     }
@@ -260,6 +261,30 @@ mod tests {
                 .convert_available(&agent, &conversion.clone().reversed())
         );
         assert_eq!(bench.available(), bag("cpus:4;mem:4096"));
+    }
+
+    /// An excluded resource is not in the totals, so it cannot be taken out of them either.
+    #[test]
+    fn what_is_excluded_from_shares_can_be_converted() {
+        let mut bench = Bench::new("cpus:4;mem:4096;disk:10", &[]);
+        bench.allocator = Allocator::new(AllocatorConfig {
+            excluded_from_shares: [crate::resources::ResourceName::DISK].into(),
+            ..AllocatorConfig::default()
+        });
+        let spec = AgentSpec {
+            total: bag("cpus:4;mem:4096;disk:10"),
+            ..AgentSpec::default()
+        };
+        let agent = AgentId::new("s");
+        bench
+            .allocator
+            .add_agent(agent.clone(), spec, &BTreeMap::new());
+        let reservation = reserve("disk:10", "dev");
+        assert!(bench.allocator.convert_available(&agent, &reservation));
+        bench.allocator.check_invariants();
+        let back = reservation.reversed();
+        assert!(bench.allocator.convert_available(&agent, &back));
+        bench.allocator.check_invariants();
     }
 
     #[test]

@@ -106,6 +106,8 @@ pub struct Allocator {
     pub(super) quotas: BTreeMap<Role, Quota>,
     /// While any role has quota.
     pub(super) ledger: Option<Ledger>,
+    /// Host names of the agents that are offered, if not all are.
+    whitelist: Option<BTreeSet<String>>,
     /// The pass that is between two slices.
     pub(super) pass: Option<Pass>,
     pub(super) metrics: AllocatorMetrics,
@@ -138,6 +140,7 @@ impl Allocator {
             candidates: Candidates::default(),
             quotas: BTreeMap::new(),
             ledger: None,
+            whitelist: None,
             pass: None,
             metrics: AllocatorMetrics::default(),
             last_report: PassReport::default(),
@@ -193,13 +196,12 @@ impl Allocator {
 
     /// Takes from frameworks what they have of an agent, and its total from the cluster's.
     fn empty_agent(&mut self, slot: u32) {
-        let agent = &mut self.agents[slot];
-        let mut shared = agent.total_amounts.clone();
-        leave_out(&mut shared, &self.excluded);
-        self.roles.tree_mut().shrink(&shared);
-        for (client, held) in std::mem::take(&mut agent.holders) {
+        let counting = self.counting_total(slot);
+        self.roles.tree_mut().shrink(&counting);
+        while let Some((client, held)) = self.agents[slot].holders.pop() {
             let amounts = self.kinds.amounts(&held);
             self.consume_less(client, &held);
+            self.count_still(client, slot, &held);
             self.release(client, slot, &amounts, true);
         }
     }
@@ -209,8 +211,7 @@ impl Allocator {
     /// something else now.
     pub fn update_agent(&mut self, id: &AgentId, spec: AgentSpec) {
         if let Some(slot) = self.agent_slots.get(id).copied() {
-            let mut before = self.agents[slot].total_amounts.clone();
-            leave_out(&mut before, &self.excluded);
+            let before = self.counting_total(slot);
             self.roles.tree_mut().shrink(&before);
             self.set_spec(slot, spec);
             self.settle(slot);
@@ -221,18 +222,28 @@ impl Allocator {
         let agent = &mut self.agents[slot];
         let region = spec.region.clone();
         let changed = agent.set_spec(spec, &self.config, &mut self.kinds);
-        let mut shared = agent.total_amounts.clone();
-        leave_out(&mut shared, &self.excluded);
-        self.roles.tree_mut().grow(&shared);
+        agent.set_listed(self.whitelist.as_ref());
         let kind = self
             .demand
             .join_kind(&agent.attributes, region, agent.required);
         self.demand
             .leave_kind(std::mem::replace(&mut agent.kind, kind));
+        let counting = self.counting_total(slot);
+        self.roles.tree_mut().grow(&counting);
         self.count_reserved(slot, false);
         if changed {
             self.clear_agent_filters(slot);
         }
+    }
+
+    /// What counts of an agent's total in shares: of excluded resources nobody has any, so nobody has
+    /// a share.
+    pub(super) fn counting_total(&self, slot: u32) -> Amounts {
+        let mut amounts = self.agents[slot].total_amounts.clone();
+        for number in &self.excluded {
+            amounts.clear(*number);
+        }
+        amounts
     }
 
     /// Computes anew what an agent has available, and lets the next pass look at it.
@@ -277,6 +288,24 @@ impl Allocator {
             self.agents[slot].active = active;
             self.agent_changed(slot);
         }
+    }
+
+    /// Lets only agents of these hosts be offered from now on (`--whitelist`); all without hosts.
+    /// What was offered stays so.
+    pub fn set_whitelist(&mut self, hosts: Option<BTreeSet<String>>) {
+        self.whitelist = hosts;
+        let agents: Vec<u32> = self.agent_slots.values().copied().collect();
+        for slot in agents {
+            if self.agents[slot].set_listed(self.whitelist.as_ref()) {
+                self.agent_changed(slot);
+            }
+        }
+    }
+
+    /// True when the whitelist has the agent's host, or there is none.
+    #[must_use]
+    pub fn is_listed(&self, agent: &AgentId) -> bool {
+        self.agent(agent).is_none_or(Agent::is_listed)
     }
 
     /// Everything that an agent has; none for an unknown agent.
@@ -348,25 +377,21 @@ impl Allocator {
             if let Some(earliest) = agent.filters.earliest() {
                 assert!(self.expiries.contains(earliest, slot), "filters end");
             }
-            let mut shared = agent.total_amounts.clone();
-            leave_out(&mut shared, &self.excluded);
-            totals.add(&shared);
+            totals.add(&self.counting_total(slot));
         }
         assert_eq!(self.agent_slots.len(), self.agents.len());
         assert!(*self.roles.tree().totals() == totals, "cluster total");
         self.roles.check_invariants();
         self.check_ledger();
         self.check_frameworks();
+        self.check_charges(&mut kinds);
         for (number, client) in self.clients.iter() {
-            let mut held = Amounts::default();
             for (slot, agent) in self.agents.iter() {
                 let here = agent.held_by(number);
                 assert_eq!(client.holds_on.contains(slot), here.is_some());
-                held.add(&here.map_or_else(Amounts::default, |have| kinds.amounts(have)));
                 let filtered = agent.filters.has_client(number);
                 assert_eq!(client.filters_on.contains(slot), filtered);
             }
-            assert!(*self.roles.tree().allocated(client.node) == held);
         }
         let filters: usize = self
             .agents
@@ -378,13 +403,6 @@ impl Allocator {
         assert_eq!(by_role, filters, "filters are counted by client, too");
         let kinds = self.agents.iter().map(|(_, agent)| agent.kind);
         self.demand.check_invariants(kinds);
-    }
-}
-
-/// Takes out what does not count in shares: of what nobody has, nobody has a share.
-fn leave_out(amounts: &mut Amounts, excluded: &[usize]) {
-    for number in excluded {
-        amounts.clear(*number);
     }
 }
 

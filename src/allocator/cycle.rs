@@ -210,6 +210,7 @@ impl Allocator {
         let mut cursor = Cursor::first(&self.roles, walk, sorters, &mut self.rng);
         let mut granted: Vec<(u32, Amounts)> = Vec::new();
         let mut cuts = Vec::new();
+        let mut shared = Vec::new();
         let agent = &mut self.agents[slot];
         loop {
             let mut around = Surroundings {
@@ -240,6 +241,10 @@ impl Allocator {
             if let Some(ledger) = &mut self.ledger {
                 ledger.grant(client.account, slot, &self.kinds.quota_amounts(given));
             }
+            if agent.shares {
+                let anew = agent.counting(grant.client, given, false).shared();
+                shared.push((grant.client, anew));
+            }
             let amounts = match grant.part {
                 Some(part) => agent.grant(grant.client, part, &mut self.kinds),
                 None => agent.grant_all(grant.client, &mut self.kinds),
@@ -249,11 +254,19 @@ impl Allocator {
                 break;
             }
         }
-        self.candidates.agent_visited(slot, agent.is_offerable());
+        // What is shared can be offered again in the next pass.
+        let again = agent.is_offerable() || (agent.takes_part() && agent.shares);
+        self.candidates.agent_visited(slot, again);
         for (number, amounts) in &granted {
             let client = &mut self.clients[*number];
             client.holds_on.insert(slot);
             self.roles.tree_mut().grant(client.node, amounts);
+        }
+        if !shared.is_empty() {
+            for (number, items) in &shared {
+                self.count_once(*number, slot, items);
+            }
+            self.roles.tree_mut().refresh();
         }
         if let Some(ledger) = &mut self.ledger {
             cuts.iter().for_each(|cut| ledger.note(*cut));

@@ -237,7 +237,7 @@ fn role_is_wanted(question: &Question<'_>) -> Option<Rejection> {
 }
 
 fn agent_is_active(question: &Question<'_>) -> Option<Rejection> {
-    (!question.agent.active).then_some(Rejection::AgentInactive)
+    (!question.agent.takes_part()).then_some(Rejection::AgentInactive)
 }
 
 fn agent_suits_framework(question: &Question<'_>) -> Option<Rejection> {

@@ -111,11 +111,13 @@ impl Allocator {
         });
         let part = resources.unallocated();
         let agent_record = &mut self.agents[agent];
-        let amounts = if agent_record.shares {
+        let counting = agent_record.shares.then(|| {
             let counting = agent_record.counting(number, &part, true);
-            self.kinds.amounts(&counting)
-        } else {
-            self.kinds.amounts(&part)
+            (self.kinds.amounts(&counting), counting)
+        });
+        let (amounts, counting) = match counting {
+            Some((amounts, counting)) => (amounts, Some(counting)),
+            None => (self.kinds.amounts(&part), None),
         };
         let (back, all) = agent_record.recover(number, part, &amounts, &mut self.kinds);
         if self.is_listening(number) {
@@ -128,6 +130,9 @@ impl Allocator {
             }
         }
         self.consume_less(number, &back);
+        if let Some(counting) = counting {
+            self.count_still(number, agent, &counting);
+        }
         self.release(number, agent, &amounts, all);
     }
 

@@ -24,7 +24,8 @@
 //! | `quotas.rs`, `ledger.rs` | quota: what roles consume, are owed and may not exceed |
 //! | `report.rs`, `explain.rs`, `metrics.rs` | what passes did, and why they did no more |
 //! | `conversions.rs` | operations that reserve, unreserve, make and end volumes |
-//! | `bits.rs`, `slots.rs`, `bundle.rs` | dense sets and records, shared resources |
+//! | `sharing.rs` | shared volumes in shares: once for every framework and role |
+//! | `bits.rs`, `slots.rs`, `bundle.rs` | dense sets and records, bundles that travel unchanged |
 
 mod agent;
 mod bits;
@@ -46,6 +47,7 @@ mod quotas;
 mod report;
 mod returns;
 mod role_tree;
+mod sharing;
 mod slots;
 mod sorter;
 mod stage;

@@ -252,7 +252,7 @@ fn reserved_on(agent: &Agent, kinds: &mut Kinds) -> Vec<(Role, Amounts)> {
 /// frameworks see different parts of it.
 fn free_on(agent: &Agent, kinds: &mut Kinds) -> (Amounts, bool) {
     let plain = is_plain(agent);
-    if !agent.active {
+    if !agent.takes_part() {
         return (Amounts::default(), false);
     }
     let free = if plain {

@@ -95,6 +95,7 @@ impl Allocator {
                 let held = held.expect("clients know on which agents they hold something");
                 let amounts = self.kinds.amounts(&held);
                 self.consume_less(number, &held);
+                self.count_still(number, agent, &held);
                 self.release(number, agent, &amounts, true);
                 self.settle(agent);
             }
@@ -240,6 +241,7 @@ impl Allocator {
             let client = &mut self.clients[number];
             client.holds_on.insert(agent);
             self.roles.charge(client.node, &amounts);
+            self.count_once(number, agent, &counting);
             self.consume(number, &part);
             self.agents[agent].hold(number, part.into());
         }

@@ -358,6 +358,7 @@ fn agent_config(settings: &AgentSettings, total: &Resources, place: &Place) -> A
     let mut config = AgentConfig::new(place.hostname.clone(), work_dir);
     config.ip = place.ip.to_string();
     config.port = place.port;
+    config.domain.clone_from(&place.domain);
     config.resources = total.to_proto(ReservationForm::Stack);
     config.attributes = settings.attributes.to_proto();
     config.cleanup = settings.recovery.recover == RecoverMode::Cleanup;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::daemon::{DaemonError, Surroundings};
 use super::master::{MasterSettings, config, leadership_number};
 use super::network::Place;
+use super::whitelist;
 use crate::api::Switch;
 use crate::api::http::{master_routes, standby_routes};
 use crate::api::server::{Limits, serve as listen};
@@ -198,6 +199,8 @@ impl Candidate {
                 lead(config, MemoryStorage::default(), lease.clone(), &metrics).await?
             }
         };
+        let whitelist = self.settings.cluster.whitelist.clone();
+        let _whitelist = whitelist::follow(whitelist, running.handle.clone()).await?;
         let routes = master_routes(running.handle.clone(), daemon).await;
         self.switch.lead(routes, lease);
         tracing::info!(epoch, "this master leads");

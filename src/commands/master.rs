@@ -2,12 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::candidate;
 use super::daemon::{DaemonError, Serve, Surroundings, usable};
 use super::network::{Listening, Network, Place};
+use super::whitelist::{self, Following};
 use crate::allocator::AllocatorConfig;
 use crate::api::http::master_routes;
 use crate::api::server::{Limits, serve};
@@ -41,6 +43,7 @@ pub(super) struct MasterSettings {
 pub(super) struct Serving {
     handle: Handle,
     running: Running,
+    _whitelist: Following,
     /// Ends the front ends.
     stop: Shutdown,
     front_ends: tokio::task::JoinHandle<()>,
@@ -108,6 +111,7 @@ pub(super) async fn begin(
     let metrics = daemon.metrics.clone();
     let running = start(config, storage, &metrics).await?;
     let handle = running.handle.clone();
+    let whitelist = whitelist::follow(cluster.whitelist.clone(), handle.clone()).await?;
     let router = master_routes(handle.clone(), daemon).await;
     let stop = Shutdown::new();
     let stopped = stop.clone();
@@ -125,6 +129,7 @@ pub(super) async fn begin(
     Ok(Serving {
         handle,
         running,
+        _whitelist: whitelist,
         stop,
         front_ends,
     })
@@ -161,6 +166,7 @@ pub(super) fn config(flags: &ClusterFlags, place: &Place, uuid: Uuid) -> MasterC
     let (seed, _) = uuid.as_u64_pair();
     let mut config = MasterConfig::new(uuid.to_string());
     config.info = master_info(&config.uuid, place);
+    config.agent_domain_required = flags.require_agent_domain;
     config.agent_ping_timeout = flags.agent_ping_timeout;
     config.agent_ping_timeouts_max = flags.max_agent_ping_timeouts.get();
     config.agent_reregister_timeout = flags.agent_reregister_timeout;
@@ -199,13 +205,25 @@ pub(super) fn config(flags: &ClusterFlags, place: &Place, uuid: Uuid) -> MasterC
             .unwrap_or_default()
             .0,
         filter_gpus: flags.filter_gpu_resources,
+        region: region(place),
         ..AllocatorConfig::default()
     };
     config
 }
 
+/// The region that frameworks without REGION_AWARE are offered agents of.
+fn region(place: &Place) -> Option<Arc<str>> {
+    let fault = place.domain.as_ref()?.fault_domain.as_ref()?;
+    Some(fault.region.name.as_str().into())
+}
+
 fn master_info(id: &str, place: &Place) -> v1::MasterInfo {
-    let Place { ip, port, hostname } = place;
+    let Place {
+        ip,
+        port,
+        hostname,
+        domain,
+    } = place;
     v1::MasterInfo {
         id: id.to_owned(),
         // Mesos keeps the address in network byte order; it has no room for IPv6.
@@ -216,6 +234,7 @@ fn master_info(id: &str, place: &Place) -> v1::MasterInfo {
         port: u32::from(*port),
         pid: Some(format!("master@{ip}:{port}")),
         hostname: Some(hostname.clone()),
+        domain: domain.clone(),
         version: Some(MESOS_VERSION.to_owned()),
         address: Some(v1::Address {
             hostname: Some(hostname.clone()),
@@ -228,6 +247,5 @@ fn master_info(id: &str, place: &Place) -> v1::MasterInfo {
                 r#type: Some(kind.into()),
             })
             .collect(),
-        ..v1::MasterInfo::default()
     }
 }

@@ -22,6 +22,7 @@ mod runtime_dir;
 mod say;
 mod simulate;
 mod version;
+mod whitelist;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrLike};
 use tokio::net::TcpListener;
 
 use crate::flags::{FlagError, NetworkFlags, Origin};
+use crate::proto::v1;
 use crate::runtime::{BindError, bind};
 
 /// TEST-NET-1: an address outside of every host, to ask the routing table which of ours faces out.
@@ -31,11 +32,13 @@ pub(super) struct Listening {
 }
 
 /// How others reach a daemon.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Place {
     pub(super) ip: IpAddr,
     pub(super) port: u16,
     pub(super) hostname: String,
+    /// Region and zone.
+    pub(super) domain: Option<v1::DomainInfo>,
 }
 
 impl Network {
@@ -90,6 +93,7 @@ impl Network {
             ip,
             port: flags.advertise_port.unwrap_or(address.port()),
             hostname,
+            domain: flags.domain.clone().map(|domain| domain.0),
         }
     }
 }
@@ -177,6 +181,7 @@ mod tests {
             hostname: None,
             hostname_lookup: true,
             ip_discovery_command: None,
+            domain: None,
         }
     }
 

@@ -68,7 +68,7 @@ pub(super) fn main(arguments: &SimulateArgs, format: Format) -> ExitCode {
                 if other.is_some() {
                     plots = format!("{plots}, {}", self::plots(arguments, WHAT_IF).join(", "));
                 }
-                let table = table(&base, other.as_ref());
+                let table = table(&arguments.what_if, &base, other.as_ref());
                 format!("{table}shares over time in {plots}\n")
             }
         },
@@ -151,6 +151,8 @@ fn write(arguments: &SimulateArgs, suffix: &str, figures: &Figures) -> Result<()
 /// Stable keys for scripts.
 fn json_of(figures: &Figures) -> Value {
     let waits = figures.waits;
+    let jain_by_role = figures.jain_by_role.iter();
+    let jain_by_role = jain_by_role.map(|(role, fairness)| (role, fairness.jain));
     json!({
         "seconds": figures.lasted.as_secs_f64(),
         "tasks_wanted": figures.tasks_wanted,
@@ -162,25 +164,41 @@ fn json_of(figures: &Figures) -> Value {
         "offers_rescinded": figures.offers_rescinded,
         "utilisation": {"cpus": figures.cpus, "mem": figures.mem},
         "jain_index": figures.jain,
-        "jain_by_role": figures.jain_by_role,
+        "jain_by_role": jain_by_role.collect::<BTreeMap<_, _>>(),
         "mean_shares": mean_shares(figures).into_iter().collect::<BTreeMap<_, _>>(),
         "wait_ms": {"p50": waits.p50, "p90": waits.p90, "p99": waits.p99, "max": waits.max},
     })
 }
 
 /// One figure a line; with a what-if, both side by side.
-fn table(base: &Figures, other: Option<&Figures>) -> String {
+fn table(changes: &[String], base: &Figures, other: Option<&Figures>) -> String {
+    let mut rows: Vec<(String, String, String)> = rows(base)
+        .into_iter()
+        .map(|(name, value)| (name, value, String::new()))
+        .collect();
+    for (at, (name, value)) in other.map(self::rows).into_iter().flatten().enumerate() {
+        match rows.iter_mut().find(|(known, ..)| *known == name) {
+            Some((_, _, changed)) => *changed = value,
+            // A role or group that only the changed scenario has.
+            None => rows.insert(at.min(rows.len()), (name, String::new(), value)),
+        }
+    }
+    let width = rows.iter().map(|(name, ..)| name.chars().count()).max();
+    let width = width.unwrap_or(0).max(24);
     let mut text = String::new();
     if other.is_some() {
-        text.push_str(&format!("{:<26}{:>14}{:>14}\n", "", "as it is", "what if"));
+        text.push_str(&format!("what if {}\n\n", changes.join(", ")));
+        text.push_str(&format!(
+            "{:<width$}{:>14}{:>14}\n",
+            "", "as it is", "what if"
+        ));
     }
-    let others = other.map(rows);
-    for (at, (name, value)) in rows(base).into_iter().enumerate() {
-        let line = match others.as_ref().map(|rows| rows.get(at)) {
-            Some(Some((_, changed))) => format!("{name:<26}{value:>14}{changed:>14}"),
-            _ => format!("{name:<26}{value:>14}"),
+    for (name, value, changed) in rows {
+        let line = match other {
+            Some(_) => format!("{name:<width$}{value:>14}{changed:>14}"),
+            None => format!("{name:<width$}{value:>14}"),
         };
-        text.push_str(&line);
+        text.push_str(line.trim_end());
         text.push('\n');
     }
     text
@@ -225,12 +243,10 @@ fn rows(figures: &Figures) -> Vec<(String, String)> {
         ("wait p99".to_owned(), millis(waits.p99)),
         ("wait max".to_owned(), millis(waits.max)),
     ];
-    // Most roles have one framework, which is always fair to itself.
-    let unfair = figures
-        .jain_by_role
-        .iter()
-        .filter(|(_, jain)| **jain < 0.9995);
-    for (role, jain) in unfair {
+    let roles = figures.jain_by_role.iter();
+    let crowded = roles.filter(|(_, fairness)| fairness.frameworks > 1);
+    for (role, fairness) in crowded {
+        let jain = fairness.jain;
         rows.push((format!("fairness in {role}"), format!("{jain:.3}")));
     }
     for (group, share) in mean_shares(figures) {

@@ -267,9 +267,15 @@ fn environment(
     Ok(settings)
 }
 
+/// Flags whose file is read again and again while the daemon runs.
+const LOOKED_AT_LATER: [&str; 1] = ["whitelist"];
+
 /// Replaces each `file:///path` by the content of the file.
 fn follow_files(settings: &mut Settings) -> Result<(), FlagError> {
     for (name, (values, origin)) in settings {
+        if LOOKED_AT_LATER.contains(&name.as_str()) {
+            continue;
+        }
         for value in values {
             let Some(path) = value.strip_prefix("file://") else {
                 continue;

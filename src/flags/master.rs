@@ -155,6 +155,13 @@ pub struct ClusterFlags {
     /// Most instructions of a regular expression in offer constraints.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub offer_constraints_re2_max_program_size: u32,
+    /// File with one host name a line: only agents of these hosts are offered. It is looked at every
+    /// 5 seconds; `*` is all agents.
+    #[arg(long, value_name = "PATH", default_value = "*")]
+    pub whitelist: super::Whitelist,
+    /// Whether agents without --domain are turned away.
+    #[arg(long, action = ArgAction::Set, default_value_t = false)]
+    pub require_agent_domain: bool,
     /// Whether frameworks may run tasks as the user root.
     #[arg(long, action = ArgAction::Set, default_value_t = true)]
     pub root_submissions: bool,

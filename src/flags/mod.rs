@@ -8,6 +8,7 @@ mod argv;
 mod containers;
 mod definition;
 mod directory;
+mod domain;
 mod error;
 mod files;
 mod load;
@@ -16,6 +17,7 @@ mod master;
 mod sources;
 mod toml_file;
 mod value;
+mod whitelist;
 mod zookeeper;
 
 #[cfg(test)]
@@ -27,6 +29,7 @@ pub use agent::{
 };
 pub use containers::{CgroupFlags, ContainerFlags, ContainerizerKind, FetcherFlags, LauncherKind};
 pub use definition::{RoleFlags, definition};
+pub use domain::Domain;
 pub use error::{FlagError, Origin};
 pub use load::{Loaded, Request, World, load, role_of};
 pub use local::LocalFlags;
@@ -34,6 +37,7 @@ pub use master::{ClusterFlags, MasterFlags, RegistryKind};
 pub use sources::{AccessFlags, LoggingFlags, NetworkFlags, SourceFlags};
 pub(crate) use value::redacted;
 pub use value::{MasterAddress, MinAllocatable, ResourceNames, TextMap, TextOrFile};
+pub use whitelist::Whitelist;
 pub use zookeeper::{ElectionFlags, ZooKeeperFlags};
 
 /// Port of a master unless told otherwise.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
+use super::Domain;
 use super::value::{hostname, only_false, refused};
 use crate::telemetry::{LogFormat, LogLevel};
 
@@ -51,6 +52,11 @@ pub struct NetworkFlags {
     /// Program that prints the address to listen on.
     #[arg(long, value_name = "PROGRAM")]
     pub ip_discovery_command: Option<String>,
+    /// Where the host stands: region and zone as JSON, or a file with it, like
+    /// `{"fault_domain": {"region": {"name": "eu"}, "zone": {"name": "b"}}}`. Agents of another
+    /// region than the master's are offered only to frameworks with the capability REGION_AWARE.
+    #[arg(long, value_name = "JSON")]
+    pub domain: Option<Domain>,
 }
 
 /// What is logged, and where.

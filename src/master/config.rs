@@ -64,6 +64,8 @@ pub struct MasterConfig {
     /// `--offer_constraints_re2_max_mem`, `--offer_constraints_re2_max_program_size`: how large
     /// regular expressions of offer constraints may be.
     pub constraint_patterns: PatternLimits,
+    /// `--require_agent_domain`: agents that do not say where they stand are turned away.
+    pub agent_domain_required: bool,
     /// `--root_submissions`: whether frameworks and tasks may run as root.
     pub root_submissions: bool,
     /// Bugs to plant, so that tests can prove that they would be caught.
@@ -105,6 +107,7 @@ impl MasterConfig {
             recovery_agents_per_mille: 800,
             recovery_hold: Duration::from_secs(600),
             constraint_patterns: PatternLimits::default(),
+            agent_domain_required: false,
             root_submissions: true,
             #[cfg(feature = "testing")]
             planted: crate::testing::planted::PlantedBugs::default(),

@@ -227,6 +227,7 @@ impl Master {
             Event::SchedulerDisconnected { connection } => {
                 self.scheduler_disconnected(step, connection);
             }
+            Event::Whitelisted(hosts) => self.allocator.set_whitelist(hosts),
             Event::AgentConnected { connection, peer } => {
                 self.agent_connected(step, connection, peer);
             }

@@ -7,7 +7,7 @@
 //! Bounds: the mailbox holds `MAILBOX_MAX` commands and pushes back when full; a scheduler's, an
 //! agent's or a watcher's sink that is full ends that peer, and a metric counts it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -283,6 +283,12 @@ impl Handle {
             connection,
             process,
         };
+        self.send(Command::Event(Box::new(event))).await
+    }
+
+    /// Only agents of these hosts are offered from now on; all without hosts.
+    pub async fn whitelist(&self, hosts: Option<BTreeSet<String>>) -> Result<(), CallError> {
+        let event = Event::Whitelisted(hosts);
         self.send(Command::Event(Box::new(event))).await
     }
 

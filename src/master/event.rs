@@ -1,5 +1,7 @@
 //! Everything that can reach a master core.
 
+use std::collections::BTreeSet;
+
 use crate::base::{ConnectionId, FrameworkId, RequestId};
 use crate::proto::{link, v1};
 use crate::registry::RegistryRefused;
@@ -52,6 +54,8 @@ pub enum Event {
         /// The stream.
         connection: ConnectionId,
     },
+    /// Only agents of these hosts are offered; all without hosts.
+    Whitelisted(Option<BTreeSet<String>>),
     /// An agent opened its link.
     AgentConnected {
         /// The link.

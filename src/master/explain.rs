@@ -111,7 +111,7 @@ impl Master {
         (reason, agent)
     }
 
-    /// When an offer of the agent is taken back for hoarding, if one is held.
+    /// When an offer of the agent is taken back at the latest, if one is held.
     fn add_hoarding(&self, agent: &mut part::Agent) {
         let Some((name, held)) = agent.rivals.iter().find_map(|rival| {
             let held = rival.held_seconds?;
@@ -119,10 +119,14 @@ impl Master {
         }) else {
             return;
         };
-        let limit = self.config.offer_hoarding_timeout.as_secs_f64();
-        let left = (limit - held).max(0.0);
+        let hoarding = self.config.offer_hoarding_timeout;
+        let (limit, why) = match self.config.offer_timeout {
+            Some(timeout) if timeout < hoarding => (timeout, "by --offer_timeout"),
+            _ => (hoarding, "for hoarding"),
+        };
+        let left = (limit.as_secs_f64() - held).max(0.0);
         agent.would_be_offered_if = Some(format!(
-            "{name} returns its offer, or it is rescinded for hoarding in {left:.1} s"
+            "{name} returns its offer, or it is rescinded {why} in {left:.1} s"
         ));
         agent.seconds_left = Some(left);
     }

@@ -119,6 +119,11 @@ impl Master {
                 "agent was deactivated by an operator",
                 "REACTIVATE_AGENT is called",
             ),
+            None if !self.allocator.is_listed(agent_id) => Reason::new(
+                "not_whitelisted",
+                "agent's host is not in the whitelist",
+                "its host name is added to the file of --whitelist",
+            ),
             None => Reason::new(
                 Rejection::AgentInactive.name(),
                 "agent is not connected",
@@ -127,11 +132,16 @@ impl Master {
         }
     }
 
-    fn reserved_elsewhere(&self, role: &Role, agent_id: &AgentId) -> Reason {
+    /// The roles that have reservations of what an agent has left, which this one cannot use.
+    fn reserved_to(&self, role: &Role, agent_id: &AgentId) -> Vec<&str> {
         let left = self.allocator.available(agent_id).into_iter().flatten();
         let others = left.filter(|item| !item.is_allocatable_to(role));
         let others: BTreeSet<&Role> = others.filter_map(Resource::reserved_role).collect();
-        let others: Vec<&str> = others.into_iter().map(Role::as_str).collect();
+        others.into_iter().map(Role::as_str).collect()
+    }
+
+    fn reserved_elsewhere(&self, role: &Role, agent_id: &AgentId) -> Reason {
+        let others = self.reserved_to(role, agent_id);
         let (roles, others) = (plural("role", &others), others.join(", "));
         Reason::new(
             Rejection::ReservedElsewhere.name(),
@@ -166,13 +176,29 @@ impl Master {
             amounts(&missing)
         });
         let (least, missing) = (shown(least.collect()), shown(missing.collect()));
+        let others = self.reserved_to(role, agent_id);
+        let (besides, unreserved) = match &others[..] {
+            [] => (String::new(), String::new()),
+            others => {
+                let names = others.join(", ");
+                let reserved = format!(
+                    "; the rest is reserved to {} {names}",
+                    plural("role", others)
+                );
+                (
+                    reserved,
+                    format!(", or what is reserved to {names} is unreserved"),
+                )
+            }
+        };
         let reason = Reason::new(
             Rejection::BelowMinimum.name(),
-            format!("what is left is less than the smallest offer: {least}"),
+            format!("what is left is less than the smallest offer: {least}{besides}"),
             "more is freed there, or the smallest offer is set lower \
              (--min_allocatable_resources, or offer filters of the framework)",
         );
-        (reason, Some(format!("{missing} more are freed there")))
+        let here = format!("{missing} more are freed there{unreserved}");
+        (reason, Some(here))
     }
 
     /// By how much the limit must rise for all that the agent has left, and the same in general.

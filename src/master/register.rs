@@ -118,6 +118,11 @@ impl Master {
             self.close_link(step, connection);
             return;
         }
+        if let Some(problem) = self.domain_problem(&message.agent) {
+            tracing::warn!(hostname, problem, "registration of an agent refused");
+            self.close_link(step, connection);
+            return;
+        }
         if self.is_machine_down(&message.agent, &self.peer(connection)) {
             let text = "the machine is down for maintenance".to_owned();
             self.turn_away(step, connection, &hostname, text);
@@ -157,6 +162,17 @@ impl Master {
             message,
         };
         self.persist(step, operation, pending);
+    }
+
+    /// Why an agent's `--domain` does not go with the master's, if so.
+    pub(super) fn domain_problem(&self, agent: &v1::AgentInfo) -> Option<&'static str> {
+        match (&agent.domain, &self.config.info.domain) {
+            (Some(_), None) => Some("it has a --domain, and this master has none"),
+            (None, _) if self.config.agent_domain_required => {
+                Some("it has no --domain, which --require_agent_domain asks for")
+            }
+            _ => None,
+        }
     }
 
     /// Tells an agent that may not be here to kill everything and end.

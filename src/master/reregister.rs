@@ -62,6 +62,11 @@ impl Master {
                 return;
             }
         };
+        if let Some(problem) = self.domain_problem(&message.agent) {
+            tracing::warn!(hostname, problem, "registration of an agent refused");
+            self.close_link(step, connection);
+            return;
+        }
         if self.gone.contains_key(&agent_id) {
             let text = format!("agent {agent_id} was marked gone");
             self.turn_away(step, connection, &hostname, text);

@@ -47,6 +47,15 @@ pub struct Sample {
     pub shares: Vec<f64>,
 }
 
+/// How fair it was among some frameworks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fairness {
+    /// Jain's index; see `jain`.
+    pub jain: f64,
+    /// How many there are that wanted something. One alone is always fair to itself.
+    pub frameworks: usize,
+}
+
 /// What came of a scenario.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figures {
@@ -73,7 +82,7 @@ pub struct Figures {
     /// Jain's index over all frameworks that wanted something; see `jain`.
     pub jain: f64,
     /// The same over the frameworks of each role.
-    pub jain_by_role: BTreeMap<String, f64>,
+    pub jain_by_role: BTreeMap<String, Fairness>,
     /// How long tasks waited for their launch.
     pub waits: Waits,
     /// Names of the groups of frameworks.

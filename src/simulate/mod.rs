@@ -19,7 +19,7 @@ mod world;
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;
 
-pub use figures::{Figures, Sample, Waits};
+pub use figures::{Fairness, Figures, Sample, Waits};
 pub use plot::{csv, svg};
 pub use scenario::{Scenario, ScenarioError, change};
 pub use world::simulate;

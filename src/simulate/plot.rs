@@ -4,10 +4,17 @@ use std::fmt::Write as _;
 
 use super::figures::Figures;
 
-const WIDTH: f64 = 960.0;
+const WIDTH: f64 = 1120.0;
 const HEIGHT: f64 = 480.0;
-/// Around the plot.
-const MARGIN: f64 = 60.0;
+/// The plot; beside it is the legend.
+const LEFT: f64 = 70.0;
+const RIGHT: f64 = 900.0;
+const TOP: f64 = 50.0;
+const BOTTOM: f64 = 420.0;
+/// Most groups that the legend names.
+const NAMED_MAX: usize = 20;
+/// The colour of what is used by all together.
+const USED: &str = "#999999";
 /// Most points of a line.
 const POINTS_MAX: usize = 800;
 /// Told apart by people with colour blindness, too.
@@ -48,81 +55,107 @@ pub fn svg(figures: &Figures, title: &str) -> String {
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
              font-family=\"sans-serif\" font-size=\"12\">\n\
              <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-             <text x=\"{MARGIN}\" y=\"24\" font-size=\"16\">{}</text>\n",
+             <text x=\"{LEFT}\" y=\"28\" font-size=\"16\">{}: dominant shares over time</text>\n",
             escaped(title)
         ),
     );
     axes(&mut text, figures.lasted.as_secs_f64());
-    let all = figures
+    let used = figures
         .samples
         .iter()
         .map(|sample| sample.cpus.max(sample.mem));
-    line(
-        &mut text,
-        figures,
-        &all.collect::<Vec<f64>>(),
-        ("#bbbbbb", "used", 0),
-    );
+    line(&mut text, figures, &used.collect::<Vec<f64>>(), USED);
+    legend(&mut text, 0, USED, "used by all tasks");
     for (at, group) in figures.groups.iter().enumerate() {
         let shares = figures.samples.iter().map(|sample| sample.shares[at]);
         let colour = COLOURS[at % COLOURS.len()];
-        line(
-            &mut text,
-            figures,
-            &shares.collect::<Vec<f64>>(),
-            (colour, group, at + 1),
-        );
+        line(&mut text, figures, &shares.collect::<Vec<f64>>(), colour);
+        match at {
+            ..NAMED_MAX => legend(&mut text, at + 1, colour, group),
+            NAMED_MAX => {
+                let more = format!("and {} more", figures.groups.len() - at);
+                legend(&mut text, at + 1, "none", &more);
+            }
+            _ => {}
+        }
     }
     text.push_str("</svg>\n");
     text
 }
 
+/// Both axes with their quarters, and what they are of.
 fn axes(text: &mut String, seconds: f64) {
-    let (right, bottom) = (WIDTH - MARGIN, HEIGHT - MARGIN);
-    push(
-        text,
-        format_args!(
-            "<path d=\"M{MARGIN} {MARGIN}V{bottom}H{right}\" fill=\"none\" stroke=\"black\"/>\n"
-        ),
-    );
     for quarter in 0..=4 {
         let part = f64::from(quarter) / 4.0;
-        let y = bottom - part * (bottom - MARGIN);
-        let x = MARGIN + part * (right - MARGIN);
+        let y = BOTTOM - part * (BOTTOM - TOP);
+        let x = LEFT + part * (RIGHT - LEFT);
         push(
             text,
             format_args!(
-                "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{:.0} %</text>\n\
-                 <text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">{:.0} s</text>\n",
-                MARGIN - 6.0,
+                "<path d=\"M{LEFT} {y}H{RIGHT}M{x} {TOP}V{BOTTOM}\" stroke=\"#dddddd\"/>\n\
+                 <text x=\"{}\" y=\"{}\" text-anchor=\"end\">{:.0} %</text>\n\
+                 <text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n",
+                LEFT - 6.0,
                 y + 4.0,
                 part * 100.0,
-                bottom + 18.0,
-                part * seconds
+                BOTTOM + 18.0,
+                time(part * seconds)
             ),
         );
     }
+    push(
+        text,
+        format_args!(
+            "<path d=\"M{LEFT} {TOP}V{BOTTOM}H{RIGHT}\" fill=\"none\" stroke=\"black\"/>\n\
+             <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">virtual time</text>\n\
+             <text transform=\"translate(16 {}) rotate(-90)\" text-anchor=\"middle\">\
+             share of the cluster</text>\n",
+            f64::midpoint(LEFT, RIGHT),
+            BOTTOM + 40.0,
+            f64::midpoint(TOP, BOTTOM),
+        ),
+    );
 }
 
-fn line(text: &mut String, figures: &Figures, values: &[f64], look: (&str, &str, usize)) {
-    let (colour, name, place) = look;
+/// Seconds while these are few.
+fn time(seconds: f64) -> String {
+    match seconds {
+        ..600.0 => format!("{seconds:.0} s"),
+        600.0..36_000.0 => format!("{:.0} min", seconds / 60.0),
+        _ => format!("{:.1} h", seconds / 3600.0),
+    }
+}
+
+fn line(text: &mut String, figures: &Figures, values: &[f64], colour: &str) {
     let seconds = figures.lasted.as_secs_f64().max(f64::MIN_POSITIVE);
     let every = values.len().div_ceil(POINTS_MAX).max(1);
     let mut points = String::new();
     for (sample, value) in figures.samples.iter().zip(values).step_by(every) {
         let part = sample.at.as_secs_f64() / seconds;
-        let x = MARGIN + part * (WIDTH - 2.0 * MARGIN);
-        let y = HEIGHT - MARGIN - value.clamp(0.0, 1.0) * (HEIGHT - 2.0 * MARGIN);
+        let x = LEFT + part * (RIGHT - LEFT);
+        let y = BOTTOM - value.clamp(0.0, 1.0) * (BOTTOM - TOP);
         push(&mut points, format_args!("{x:.1},{y:.1} "));
     }
-    let y = MARGIN + 16.0 * place as f64;
     push(
         text,
         format_args!(
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"/>\n\
-             <text x=\"{}\" y=\"{y}\" fill=\"{colour}\" text-anchor=\"end\">{}</text>\n",
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"/>\n",
             points.trim_end(),
-            WIDTH - MARGIN,
+        ),
+    );
+}
+
+/// A name beside the plot, with its line.
+fn legend(text: &mut String, place: usize, colour: &str, name: &str) {
+    let y = TOP + 8.0 + 17.0 * place as f64;
+    let x = RIGHT + 14.0;
+    push(
+        text,
+        format_args!(
+            "<path d=\"M{x} {}h18\" stroke=\"{colour}\" stroke-width=\"3\"/>\n\
+             <text x=\"{}\" y=\"{y}\">{}</text>\n",
+            y - 4.0,
+            x + 24.0,
             escaped(name)
         ),
     );

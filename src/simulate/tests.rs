@@ -56,6 +56,15 @@ fn everything_is_launched_and_counted() {
     let picture = svg(&figures, "a < b");
     assert!(picture.starts_with("<svg") && picture.contains("a &lt; b"));
     assert_eq!(picture.matches("<polyline").count(), 3);
+    for label in [
+        "share of the cluster",
+        "virtual time",
+        "120 s",
+        "75 %",
+        ">ci</text>",
+    ] {
+        assert!(picture.contains(label), "{label}");
+    }
 }
 
 #[test]

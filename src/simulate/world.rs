@@ -16,7 +16,7 @@ use crate::registry::Registry;
 use crate::resources::{Quantities, ReservationForm, ResourceName};
 use crate::roles::Role;
 
-use super::figures::{Figures, Sample, Waits, jain};
+use super::figures::{Fairness, Figures, Sample, Waits, jain};
 use super::model::{Answer, Model, filters};
 use super::scenario::{FrameworkGroup, Scenario, ScenarioError, quantities, resources};
 
@@ -594,7 +594,10 @@ impl<'a> World<'a> {
             jain: jain(&all),
             jain_by_role: by_role
                 .into_iter()
-                .map(|(role, x)| (role, jain(&x)))
+                .map(|(role, x)| {
+                    let (jain, frameworks) = (jain(&x), x.len());
+                    (role, Fairness { jain, frameworks })
+                })
                 .collect(),
             waits: Waits::of(self.waits),
             groups: self

@@ -1,6 +1,7 @@
 //! The API over real sockets: what strangers may send, and what it costs.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod amounts;
 mod golden;
 mod hostile;
 mod http;

@@ -30,6 +30,7 @@ async fn every_read_has_all_its_names() {
         "/frameworks",
         "/tasks",
         "/roles",
+        "/offer_constraints_debug",
         "/weights",
         "/quota",
         "/maintenance/schedule",

@@ -123,7 +123,7 @@ fn explains(scene: &Scene) {
         assert_eq!(keys(group), "agents message reason would_be_offered_if");
     }
     let text = scene.text(&["explain", "web"]);
-    assert!(text.contains("REASON") && text.contains("PLACE"), "{text}");
+    assert!(text.contains("  (") && text.contains("PLACE"), "{text}");
     let agent = groups[0]["agents"][0]["agent_id"].as_str().unwrap();
     let one = scene.cluster.json(&["explain", "web", "--agent", agent]);
     let groups = one["roles"][0]["groups"].as_array().unwrap();

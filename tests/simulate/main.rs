@@ -98,6 +98,22 @@ fn what_ifs_stand_side_by_side() {
     let words: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(words, ["tasks", "launched", "3", "2"], "{shown}");
 
+    // A role that only one of the two has is not mistaken for another.
+    let text = "duration = \"1mins\"\n[[agents]]\ncount = 1\nresources = \"cpus:4;mem:400\"\n\
+                [[frameworks]]\nname = \"f\"\ncount = 2\nrole = \"b\"\ntasks = 1\ntask = \"cpus:1\"\n";
+    std::fs::write(&scenario, text).unwrap();
+    let change = ["--what-if", "frameworks.0.role=a"];
+    let output = simulate(&scenario, out.path(), &change);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines[0], "what if frameworks.0.role=a");
+    let row = |name: &str| {
+        let found = lines.iter().find(|line| line.starts_with(name));
+        found.unwrap_or_else(|| panic!("{name} in {shown}"))
+    };
+    assert!(row("fairness in b").len() < row("fairness in a").len());
+    assert!(row("mean share of f").contains('%'), "{shown}");
+
     for (change, named) in [
         ("frameworks.7.tasks=1", "frameworks.7"),
         ("duration=soon", "soon"),

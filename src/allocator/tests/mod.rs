@@ -10,6 +10,7 @@ use crate::roles::Role;
 use super::*;
 
 mod demand;
+mod laws;
 mod lessons;
 mod load;
 mod multi_framework;

@@ -10,21 +10,55 @@ use crate::attributes::{OfferConstraints, PatternLimits};
 use crate::base::Instant;
 use crate::proto::v1::scheduler;
 use crate::quota::Quota;
-use crate::resources::{ResourceName, Resources, Scalar};
+use crate::resources::{Disk, Persistence, Reservation, ResourceName, Resources, Scalar, Volume};
 
 use super::super::*;
 use super::reference::Reference;
 use super::{agent, at, bag, framework, role};
 
 const ROLES: [&str; 5] = ["*", "a", "a/b", "a/b/c", "d"];
-const TOTALS: [&str; 6] = [
+const TOTALS: [&str; 9] = [
     "cpus:4;mem:1000",
     "cpus:4;mem:500;ports:[1-20]",
     "cpus:2;mem:8000;disk:100;cpus(a):2;mem(a):100",
     "cpus:1;mem:100;mem(a/b):500;disk(d):50",
     "cpus:8;gpus:2;mem:100",
     "cpus:0.005;mem:31;disk:5",
+    "cpus:2;mem:500",
+    "cpus:3;mem:300;disk:10",
+    "cpus:2;mem:200",
 ];
+
+/// What some kinds of agents have besides: revocable cpus, a shared volume, a refined reservation.
+fn special(at: usize) -> Resources {
+    let level = |name| Reservation::dynamic(role(name), None);
+    match at {
+        6 => bag("cpus:4").map(|item| item.with_revocable(true).unwrap()),
+        7 => bag("disk:100").map(|item| {
+            let disk = Disk {
+                persistence: Some(Persistence {
+                    id: "v".to_owned(),
+                    principal: None,
+                }),
+                volume: Some(Volume {
+                    container_path: "data".to_owned(),
+                    read_only: false,
+                }),
+                source: None,
+            };
+            let item = item.reserve(level("a")).unwrap();
+            item.with_disk(Some(disk))
+                .unwrap()
+                .with_shared(true)
+                .unwrap()
+        }),
+        8 => bag("cpus:2;mem:64").map(|item| {
+            let item = item.reserve(level("a")).unwrap();
+            item.reserve(level("a/b")).unwrap()
+        }),
+        _ => Resources::new(),
+    }
+}
 
 #[derive(Clone, Debug)]
 enum Call {
@@ -52,7 +86,7 @@ enum Call {
 fn spec() -> impl Strategy<Value = FrameworkSpec> {
     let roles = proptest::collection::btree_set(0..ROLES.len(), 0..4);
     let own = proptest::option::weighted(0.2, any::<bool>());
-    let can = (any::<bool>(), any::<bool>());
+    let can = any::<[bool; 5]>();
     let host = proptest::option::weighted(0.2, 0..TOTALS.len());
     (roles, 0_usize..8, can, own, host).prop_map(|(roles, suppressed, can, own, host)| {
         let named: BTreeSet<_> = roles.iter().map(|at| role(ROLES[*at])).collect();
@@ -71,11 +105,17 @@ fn spec() -> impl Strategy<Value = FrameworkSpec> {
                 .collect(),
             constraints: host.map(|at| avoiding(at, &named)).unwrap_or_default(),
             roles: named,
-            capabilities: [Capability::GpuResources, Capability::RegionAware]
-                .into_iter()
-                .zip([can.0, can.1])
-                .filter_map(|(capability, has)| has.then_some(capability))
-                .collect(),
+            capabilities: [
+                Capability::GpuResources,
+                Capability::RegionAware,
+                Capability::RevocableResources,
+                Capability::SharedResources,
+                Capability::ReservationRefinement,
+            ]
+            .into_iter()
+            .zip(can)
+            .filter_map(|(capability, has)| has.then_some(capability))
+            .collect(),
         }
     })
 }
@@ -143,6 +183,10 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
+fn sorter() -> impl Strategy<Value = Sorter> {
+    prop_oneof![4 => Just(Sorter::Drf), 1 => Just(Sorter::Random)]
+}
+
 fn quota_amounts() -> impl Strategy<Value = [u32; 2]> {
     let cpus = prop_oneof![2 => Just(0_u32), 3 => 1_u32..12];
     let mem = prop_oneof![2 => Just(0_u32), 3 => 1_u32..3000];
@@ -174,11 +218,13 @@ fn named(roles: &BTreeSet<usize>) -> BTreeSet<crate::roles::Role> {
 }
 
 fn total(at: usize) -> AgentSpec {
-    AgentSpec {
+    let mut spec = AgentSpec {
         hostname: host(at).into(),
         region: (at % 3 == 1).then(|| "abroad".into()),
         ..super::total(TOTALS[at])
-    }
+    };
+    spec.total.add_all(&special(at));
+    spec
 }
 
 fn used_by(used: Option<(u32, usize)>) -> BTreeMap<crate::base::FrameworkId, Resources> {
@@ -303,9 +349,19 @@ impl Pair {
     fn run(&mut self) {
         let mut probe = self.fast.clone();
         probe.expire_filters(self.now);
-        let pass = probe.pass.take().or_else(|| probe.begin(self.now));
+        let known = probe.pass.take();
+        let begins = known.is_none();
+        let pass = known.or_else(|| probe.begin(self.now));
         let gap_is_over = self.now >= probe.candidates.earliest(probe.config.min_pass_gap);
         let slice = probe.config.slice_agents;
+        if let Some(pass) = pass.as_ref().filter(|_| begins) {
+            let agents = pass
+                .agents
+                .iter()
+                .filter_map(|slot| probe.agents.get(*slot));
+            let agents: Vec<_> = agents.map(|agent| agent.id.clone()).collect();
+            self.slow.begin_pass(&agents);
+        }
         let visited: Vec<_> = pass.iter().flat_map(|p| &p.agents[p.next..]).collect();
         let visited = visited.into_iter().take(slice);
         let ids = visited.filter_map(|slot| probe.agents.get(*slot));
@@ -317,11 +373,23 @@ impl Pair {
         if pass.is_some() {
             self.slow.level();
         }
-        let mut expected = Vec::new();
-        for id in &ids {
-            expected.extend(self.slow.visit(id, guarantees, self.now));
+        let config = &self.fast.config;
+        if (config.role_sorter, config.framework_sorter) == (Sorter::Drf, Sorter::Drf) {
+            let mut expected = Vec::new();
+            for id in &ids {
+                expected.extend(self.slow.visit(id, guarantees, self.now));
+            }
+            assert_eq!(found, expected, "at {:?}", self.now);
+        } else {
+            let mut left = &found[..];
+            for id in &ids {
+                let here = left.iter().take_while(|one| one.agent == *id).count();
+                let (here, others) = left.split_at(here);
+                self.slow.follow(id, guarantees, self.now, here);
+                left = others;
+            }
+            assert_eq!(left, [], "at {:?}", self.now);
         }
-        assert_eq!(found, expected, "at {:?}", self.now);
         if !outcome.more && gap_is_over && !self.fast.candidates.is_dirty() {
             let agents: Vec<_> = self.fast.agent_slots.keys().cloned().collect();
             for id in agents.iter().filter(|id| !ids.contains(id)) {
@@ -345,6 +413,7 @@ proptest! {
         gap in prop_oneof![Just(0_u64), Just(400)],
         order in prop_oneof![Just(AllocationOrder::Strict), Just(AllocationOrder::Demand)],
         (excluded, filter_gpus, at_home) in any::<(bool, bool, bool)>(),
+        (role_sorter, framework_sorter) in (sorter(), sorter()),
     ) {
         let mut pair = Pair::new(AllocatorConfig {
             seed,
@@ -352,6 +421,8 @@ proptest! {
             order,
             excluded_from_shares: excluded.then_some(ResourceName::MEM).into_iter().collect(),
             filter_gpus,
+            role_sorter,
+            framework_sorter,
             region: at_home.then(|| "home".into()),
             min_pass_gap: Duration::from_millis(gap),
             ..AllocatorConfig::default()

@@ -42,6 +42,8 @@ pub(super) struct Reference {
     frameworks: BTreeMap<FrameworkId, Framework>,
     /// What each client has on each agent.
     pub(super) held: BTreeMap<(ClientKey, AgentId), Resources>,
+    /// What is shared on an agent and was offered since its last pass began, or something changed.
+    shown: BTreeMap<AgentId, Resources>,
     refusals: Vec<Refusal>,
     weights: BTreeMap<Role, Weight>,
     quotas: BTreeMap<Role, Quota>,
@@ -87,6 +89,7 @@ impl Reference {
     ) {
         let active = true;
         self.agents.insert(id.clone(), Agent { spec, active });
+        self.shown.remove(&id);
         for (framework, resources) in used {
             for (role, part) in resources.allocations() {
                 let key = ((framework.clone(), role), id.clone());
@@ -113,6 +116,7 @@ impl Reference {
     pub(super) fn update_agent(&mut self, id: &AgentId, spec: AgentSpec) {
         if let Some(agent) = self.agents.get_mut(id) {
             agent.spec = spec;
+            self.shown.remove(id);
         }
     }
 
@@ -167,6 +171,11 @@ impl Reference {
 
     pub(super) fn remove_framework(&mut self, id: &FrameworkId) {
         self.frameworks.remove(id);
+        for ((framework, _), agent) in self.held.keys() {
+            if framework == id {
+                self.shown.remove(agent);
+            }
+        }
         self.held.retain(|((framework, _), _), _| framework != id);
         self.refusals.retain(|refusal| refusal.client.0 != *id);
         self.find_nodes();
@@ -207,6 +216,7 @@ impl Reference {
         until: Option<Instant>,
     ) {
         let key = (client.clone(), agent.clone());
+        self.shown.remove(agent);
         let held = self.held.get_mut(&key).unwrap();
         held.subtract_all(resources);
         if held.is_empty() {
@@ -232,7 +242,17 @@ impl Reference {
 
     fn available(&self, agent: &AgentId) -> Resources {
         let held = self.held.iter().filter(|((_, on), _)| on == agent);
-        &self.agents[agent].spec.total - &held.map(|(_, held)| held).sum()
+        let held = held.map(|(_, held)| held).sum::<Resources>().nonshared();
+        let total = &self.agents[agent].spec.total;
+        let mut left = &total.nonshared() - &held;
+        let shown = self.shown.get(agent).cloned().unwrap_or_default();
+        left.add_all(&total.shared().filter(|item| !shown.contains_one(item)));
+        left
+    }
+
+    /// What is shared is offered once in each pass.
+    pub(super) fn begin_pass(&mut self, agents: &[AgentId]) {
+        self.shown.retain(|agent, _| !agents.contains(agent));
     }
 
     fn clients(&self) -> BTreeSet<ClientKey> {
@@ -426,8 +446,14 @@ impl Reference {
             *totals.entry(item.name()).or_default() += i128::from(amount);
         }
         let mut parts: BTreeMap<&ResourceName, i128> = BTreeMap::new();
-        for ((client, _), held) in &self.held {
+        let mut known: Vec<(&AgentId, Resource)> = Vec::new();
+        for ((client, agent), held) in &self.held {
             for item in held.iter().filter(|_| path_of(client).starts_with(node)) {
+                let one = (agent, item.clone().once());
+                if item.is_shared() && known.contains(&one) {
+                    continue;
+                }
+                known.push(one);
                 let amount = item.scalar().map_or(0, |scalar| scalar.thousandths());
                 *parts.entry(item.name()).or_default() += i128::from(amount);
             }
@@ -488,17 +514,51 @@ impl Reference {
                 agent: id.clone(),
                 resources: offered.allocate(&client.1),
             });
-            let key = (client.clone(), id.clone());
-            self.held.entry(key).or_default().add_all(&offered);
+            self.grant(client, id, &offered);
         }
-        for allocation in &allocations {
+        self.note(&allocations);
+        allocations
+    }
+
+    /// The same when the order is random: whoever was found must be offered just that, in the order
+    /// found, and afterwards nobody anything.
+    pub(super) fn follow(
+        &mut self,
+        id: &AgentId,
+        guarantees: bool,
+        now: Instant,
+        found: &[Allocation],
+    ) {
+        self.refusals.retain(|refusal| refusal.until > now);
+        for allocation in found {
+            let client = (allocation.framework.clone(), allocation.role.clone());
+            let offered = self.offered(&client, id, guarantees);
+            assert!(!offered.is_empty(), "{client:?} is not offered {id}");
+            assert_eq!(allocation.resources, offered.allocate(&client.1));
+            self.grant(&client, id, &offered);
+        }
+        for client in self.clients() {
+            let more = self.offered(&client, id, guarantees);
+            assert!(more.is_empty(), "{client:?} was overlooked: {more} on {id}");
+        }
+        self.note(found);
+    }
+
+    fn grant(&mut self, client: &ClientKey, id: &AgentId, offered: &Resources) {
+        let key = (client.clone(), id.clone());
+        self.held.entry(key).or_default().add_all(offered);
+        let shown = self.shown.entry(id.clone()).or_default();
+        shown.add_all(&offered.shared());
+    }
+
+    fn note(&mut self, allocations: &[Allocation]) {
+        for allocation in allocations {
             let path = path_of(&(allocation.framework.clone(), allocation.role.clone()));
             for end in 1..=path.len() {
                 let history = self.histories.get_mut(&path[..end]).unwrap();
                 *history = history.map(|times| times + 1);
             }
         }
-        allocations
     }
 
     /// What a client is offered of an agent: nothing, or all that it may see.
@@ -535,6 +595,8 @@ impl Reference {
             let reserved = item.reserved_role();
             let mine = reserved.is_none_or(|r| r == role || r.is_strict_ancestor_of(role));
             mine && (!item.is_revocable() || can(Capability::RevocableResources))
+                && (!item.is_shared() || can(Capability::SharedResources))
+                && (!item.is_refined() || can(Capability::ReservationRefinement))
         });
         let visible = self.within_quota(role, &visible, guarantees);
         let least = framework.spec.min_allocatable.get(role);

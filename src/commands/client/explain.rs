@@ -11,8 +11,8 @@ use super::{agents, frameworks};
 use crate::proto::v1;
 use crate::proto::v1::master::{Explanation, explanation};
 
-/// Most agents of a group that are named to people.
-const AGENTS_MAX: usize = 5;
+/// Most agents, or frameworks, of a group that are named to people.
+const NAMED_MAX: usize = 5;
 
 /// Which framework to explain.
 #[derive(Args, Clone, Debug)]
@@ -130,25 +130,39 @@ fn text(output: &mut Output, answer: &Explanation) -> Result<(), ClientError> {
             output.line("")?;
         }
         output.line(&format!("{} in role {}", answer.name, role.role))?;
-        output.table(&order(role))?;
+        output.table(&order(answer, role))?;
         if let Some(demand) = role.demand.as_ref().and_then(demand) {
             output.line("")?;
             output.line(&demand)?;
         }
-        output.line("")?;
-        output.table(&reasons(role))?;
+        for group in &role.groups {
+            output.line("")?;
+            for line in reason(group) {
+                output.line(&line)?;
+            }
+        }
     }
     Ok(())
 }
 
-fn order(role: &explanation::Role) -> Table {
+/// The places on the way down to the framework; where there is nothing to be first of, none.
+fn order(answer: &Explanation, role: &explanation::Role) -> Table {
     let mut table = Table::new(&["ORDER", "PLACE", "OF", "SHARE", "HISTORY", "WEIGHT"]);
     for level in &role.position {
+        let own = level.label == ".";
+        if own && level.siblings < 2 {
+            continue;
+        }
+        let label = match &*level.label {
+            "." => format!("{} itself", role.role),
+            label if label == answer.framework_id.value => answer.name.clone(),
+            label => label.to_owned(),
+        };
         let place = level
             .place
             .map_or_else(String::new, |place| place.to_string());
         table.row(vec![
-            Cell::text(&level.label),
+            Cell::text(label),
             Cell::number(place),
             Cell::number(level.siblings.to_string()),
             Cell::number(percent(level.share)),
@@ -169,44 +183,46 @@ fn demand(demand: &explanation::Demand) -> Option<String> {
         .next_due_seconds
         .map(|seconds| format!(", the next in {seconds:.1} s"));
     Some(format!(
-        "It has returned the like unused: it stands behind those who use it on {behind} agents, \
-         and is due to be asked again on {due}{}.",
+        "It has returned the like unused: it stands behind those who use it on {}, and is due to be \
+         asked again on {due}{}.",
+        count(usize::try_from(behind).unwrap_or(usize::MAX)),
         next.unwrap_or_default()
     ))
 }
 
-fn reasons(role: &explanation::Role) -> Table {
-    let mut table = Table::new(&["AGENTS", "REASON", "WOULD BE OFFERED IF", "WHICH", "WHO"]);
-    for group in &role.groups {
-        let (named, hidden) = group.agents.split_at(group.agents.len().min(AGENTS_MAX));
-        let mut which: Vec<&str> = named.iter().map(|agent| agent.hostname.as_str()).collect();
-        let more = format!("and {} more", hidden.len());
-        if !hidden.is_empty() {
-            which.push(&more);
+/// One reason, whom it is about, and what would change it.
+fn reason(group: &explanation::Group) -> Vec<String> {
+    let agents = count(group.agents.len());
+    let mut lines = vec![format!("{agents}: {}  ({})", group.message, group.reason)];
+    let mut line = |what: &str, text: String| {
+        if !text.is_empty() {
+            lines.push(format!("  {what:<21}{text}"));
         }
-        table.row(vec![
-            Cell::number(group.agents.len().to_string()),
-            Cell::text(format!("{}: {}", group.reason, group.message)),
-            Cell::text(group.would_be_offered_if()),
-            Cell::text(which.join(", ")),
-            Cell::text(rivals(group)),
-        ]);
-    }
-    table
+    };
+    let rivals = rivals(group);
+    line("by", first_of(&rivals));
+    line(
+        "would be offered if",
+        group.would_be_offered_if().to_owned(),
+    );
+    let hosts = group.agents.iter().map(|agent| agent.hostname.clone());
+    line("agents", first_of(&hosts.collect::<Vec<String>>()));
+    lines
 }
 
-/// Who has what is asked about, each once.
-fn rivals(group: &explanation::Group) -> String {
+/// Who has what is asked about, each once, the longest first.
+fn rivals(group: &explanation::Group) -> Vec<String> {
     let mut known: Vec<&explanation::Rival> = Vec::new();
     for rival in group.agents.iter().flat_map(|agent| &agent.rivals) {
-        if !known
-            .iter()
-            .any(|one| one.framework_id == rival.framework_id)
-        {
-            known.push(rival);
+        let same = |one: &&mut &explanation::Rival| one.framework_id == rival.framework_id;
+        match known.iter_mut().find(same) {
+            Some(one) if one.held_seconds < rival.held_seconds => *one = rival,
+            Some(_) => {}
+            None => known.push(rival),
         }
     }
-    let shown = known.iter().take(AGENTS_MAX).map(|rival| {
+    known.sort_by(|a, b| b.held_seconds().total_cmp(&a.held_seconds()));
+    let shown = known.into_iter().map(|rival| {
         let held = rival
             .held_seconds
             .map(|held| format!(", held for {held:.1} s"));
@@ -217,10 +233,111 @@ fn rivals(group: &explanation::Group) -> String {
             held.unwrap_or_default()
         )
     });
-    let shown: Vec<String> = shown.collect();
-    shown.join(", ")
+    shown.collect()
+}
+
+/// The first few, and how many there are besides.
+fn first_of(names: &[String]) -> String {
+    let (named, hidden) = names.split_at(names.len().min(NAMED_MAX));
+    let mut text = named.join(", ");
+    if !hidden.is_empty() {
+        text.push_str(&format!(", and {} more", hidden.len()));
+    }
+    text
+}
+
+fn count(agents: usize) -> String {
+    match agents {
+        1 => "1 agent".to_owned(),
+        _ => format!("{agents} agents"),
+    }
 }
 
 fn percent(share: f64) -> String {
     format!("{:.3}%", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(number: u32, rivals: &[(&str, f64)]) -> explanation::Agent {
+        let rivals = rivals.iter().map(|(name, held)| explanation::Rival {
+            framework_id: v1::FrameworkId {
+                value: (*name).to_owned(),
+            },
+            name: (*name).to_owned(),
+            role: "services".to_owned(),
+            role_share: 0.5,
+            framework_share: 0.5,
+            held_seconds: Some(*held),
+        });
+        explanation::Agent {
+            hostname: format!("h{number}"),
+            rivals: rivals.collect(),
+            ..explanation::Agent::default()
+        }
+    }
+
+    #[test]
+    fn a_reason_names_agents_rivals_and_the_remedy_in_short() {
+        let mut agents: Vec<_> = (1..=6)
+            .map(|number| agent(number, &[("web", 1.0)]))
+            .collect();
+        agents.push(agent(7, &[("web", 9.0), ("db", 4.0)]));
+        let mut group = explanation::Group {
+            reason: "outranked".to_owned(),
+            message: "offered to others".to_owned(),
+            would_be_offered_if: Some("web returns it".to_owned()),
+            agents,
+        };
+        let expected = [
+            "7 agents: offered to others  (outranked)",
+            "  by                   web (role services has 50.000%, held for 9.0 s), \
+             db (role services has 50.000%, held for 4.0 s)",
+            "  would be offered if  web returns it",
+            "  agents               h1, h2, h3, h4, h5, and 2 more",
+        ];
+        assert_eq!(reason(&group), expected);
+        group.agents = vec![agent(1, &[])];
+        group.would_be_offered_if = None;
+        let expected = [
+            "1 agent: offered to others  (outranked)",
+            "  agents               h1",
+        ];
+        assert_eq!(reason(&group), expected);
+    }
+
+    #[test]
+    fn the_order_calls_the_framework_by_its_name() {
+        let level = |label: &str, siblings| explanation::Level {
+            label: label.to_owned(),
+            place: Some(1),
+            siblings,
+            share: 0.25,
+            history: 3,
+            weight: 2.0,
+        };
+        let mut answer = Explanation {
+            framework_id: v1::FrameworkId {
+                value: "m-0001".to_owned(),
+            },
+            name: "web".to_owned(),
+            roles: Vec::new(),
+        };
+        answer.roles.push(explanation::Role {
+            role: "ci".to_owned(),
+            position: vec![level("ci", 2), level(".", 1), level("m-0001", 4)],
+            ..explanation::Role::default()
+        });
+        let shown = |answer: &Explanation| order(answer, &answer.roles[0]).render(false);
+        let text = shown(&answer);
+        let firsts: Vec<_> = text
+            .lines()
+            .map(|line| line.split_whitespace().next())
+            .collect();
+        assert_eq!(firsts, [Some("ORDER"), Some("ci"), Some("web")], "{text}");
+        answer.roles[0].position[1].siblings = 2;
+        assert!(shown(&answer).contains("ci itself"), "{}", shown(&answer));
+    }
 }

@@ -391,3 +391,82 @@ fn an_id_used_again_elsewhere_is_killed_on_the_returning_agent() {
         [FromMaster::Acknowledge(_)]
     ));
 }
+
+/// Region and zone.
+fn domain(region: &str) -> v1::DomainInfo {
+    use v1::domain_info::fault_domain::{RegionInfo, ZoneInfo};
+    let name = region.to_owned();
+    let fault = v1::domain_info::FaultDomain {
+        region: RegionInfo { name: name.clone() },
+        zone: ZoneInfo { name },
+    };
+    v1::DomainInfo {
+        fault_domain: Some(fault),
+    }
+}
+
+#[test]
+fn an_agents_domain_goes_with_the_masters() {
+    for (own, required, given, taken) in [
+        (None, false, None, true),
+        (None, false, Some("eu"), false),
+        (Some("eu"), false, None, true),
+        (Some("eu"), true, None, false),
+        (Some("eu"), true, Some("us"), true),
+    ] {
+        let mut config = MasterConfig::new("m");
+        config.info.domain = own.map(domain);
+        config.agent_domain_required = required;
+        let mut bench = Bench::with(config, Registry::default());
+        let connection = bench.open_link("a");
+        let mut info = agent_info("a");
+        info.domain = given.map(domain);
+        let register = link::Register {
+            agent: info.clone(),
+            total: resources("cpus:4"),
+            version: "0.1.0".to_owned(),
+        };
+        bench.say(connection, FromAgent::Register(register));
+        let case = format!("{own:?} {required} {given:?}");
+        assert_eq!(bench.closed.contains(&connection), !taken, "{case}");
+        assert_eq!(bench.snapshot().agents.len(), usize::from(taken), "{case}");
+        // One that comes back is asked the same.
+        let connection = bench.open_link("b");
+        info.id = Some("m-S77".into());
+        let reregister = link::Reregister {
+            agent: info,
+            total: resources("cpus:4"),
+            version: "0.1.0".to_owned(),
+            ..link::Reregister::default()
+        };
+        bench.say(connection, FromAgent::Reregister(reregister));
+        assert_eq!(bench.closed.contains(&connection), !taken, "{case}");
+    }
+}
+
+/// The region of the master's own flag decides, and offers tell where an agent stands.
+#[test]
+fn agents_of_another_region_are_for_region_aware_frameworks() {
+    let mut config = MasterConfig::new("m");
+    config.info.domain = Some(domain("eu"));
+    config.allocator.region = Some("eu".into());
+    let mut bench = Bench::with(config, Registry::default());
+    let connection = bench.open_link("far");
+    let register = link::Register {
+        agent: v1::AgentInfo {
+            domain: Some(domain("us")),
+            ..agent_info("far")
+        },
+        total: resources("cpus:4"),
+        version: "0.1.0".to_owned(),
+    };
+    bench.say(connection, FromAgent::Register(register));
+    let plain = bench.subscribe(framework("plain"));
+    assert_eq!(bench.offers(&plain), []);
+    let mut info = framework("aware");
+    info.capabilities.push(v1::framework_info::Capability {
+        r#type: Some(Capability::RegionAware.into()),
+    });
+    let aware = bench.subscribe(info);
+    assert_eq!(bench.offers(&aware)[0].domain, Some(domain("us")));
+}

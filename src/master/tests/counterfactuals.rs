@@ -72,6 +72,46 @@ fn what_is_missing_to_the_smallest_offer_is_named() {
     assert_eq!(remedy, "0.006 cpus or 31 mem more are freed there");
 }
 
+/// Disk is left, and that alone is no offer: the reservations are what is in the way.
+#[test]
+fn reservations_beside_too_little_are_named() {
+    let mut bench = Bench::new();
+    bench.agent("a", "cpus(ops):4;mem(ops):64;disk:100");
+    let scheduler = bench.subscribe(framework("f"));
+    let group = bench.group(&scheduler);
+    assert_eq!(group.reason, "below_minimum");
+    let (message, remedy) = (&group.message, group.would_be_offered_if());
+    assert!(
+        message.ends_with("; the rest is reserved to role ops"),
+        "{message}"
+    );
+    assert!(
+        remedy.ends_with(", or what is reserved to ops is unreserved"),
+        "{remedy}"
+    );
+}
+
+#[test]
+fn an_offer_that_others_hold_ends_with_its_timeout() {
+    let mut config = MasterConfig::new("m");
+    config.offer_timeout = Some(Duration::from_secs(30));
+    let mut bench = Bench::with(config, Registry::default());
+    bench.agent("a", "cpus:4;mem:64");
+    let holder = bench.subscribe(named("holder", "a"));
+    assert_eq!(bench.offers(&holder).len(), 1);
+    let scheduler = bench.subscribe(named("f", "b"));
+    bench.advance(Duration::from_secs(10));
+    let group = bench.group(&scheduler);
+    assert_eq!(group.reason, "outranked");
+    let remedy = group.would_be_offered_if();
+    let (who, when) = remedy.split_once(" by --offer_timeout in ").unwrap();
+    assert_eq!(who, "holder returns its offer, or it is rescinded");
+    assert!(
+        when.starts_with("19.") || when.starts_with("20.0"),
+        "{remedy}"
+    );
+}
+
 #[test]
 fn roles_that_have_reservations_are_named() {
     let mut bench = Bench::new();

@@ -47,7 +47,7 @@ fn named(mut operation: Operation, id: &str) -> Operation {
     operation
 }
 
-fn reserve(resources: &Resources) -> Operation {
+pub(super) fn reserve(resources: &Resources) -> Operation {
     Operation {
         r#type: Some(operation::Type::Reserve.into()),
         reserve: Some(operation::Reserve {

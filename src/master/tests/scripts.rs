@@ -5,13 +5,14 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::policy::{config, quota};
+use super::policy::config;
 use super::standing::{deactivate, drain, reactivate};
 use super::*;
 use crate::base::parse_duration;
 use crate::proto::v1::scheduler::call::{AcceptInverseOffers, DeclineInverseOffers};
+use crate::quota::from_configs;
 use crate::registry::Maintenance;
-use crate::resources::Resources;
+use crate::resources::{Reservation, Resources};
 
 /// A master, its agents and schedulers by name.
 struct Script {
@@ -100,14 +101,29 @@ impl Script {
             "quota" => {
                 let guarantee = words.number("guarantee").unwrap_or(0.0);
                 let config = config(name, guarantee, words.number("limit"));
-                let forced = words.plain(2) == "force";
-                self.bench.operator_call(quota(&[config], forced))
+                let force = words.plain(2) == "force";
+                match from_configs(&[config]) {
+                    Ok(quotas) => {
+                        let call = OperatorCall::UpdateQuota { quotas, force };
+                        self.bench.operator_call(call)
+                    }
+                    Err(error) => Err(CallError::invalid(error.to_string())),
+                }
+            }
+            "whitelist" => {
+                let hosts = words.plain[1..].iter().map(|host| (*host).to_owned());
+                let hosts = (name != "*").then(|| hosts.collect());
+                self.bench.step(Event::Whitelisted(hosts));
+                Ok(Reply::Accepted)
             }
             "schedule" => self.bench.operator_call(schedule(&words.plain[1..])),
             "new-master" => self.new_master(),
             "advance" => {
                 self.bench.advance(parse_duration(name).unwrap());
                 Ok(Reply::Accepted)
+            }
+            "accept" | "accept-badly" | "reserve" | "decline" if !self.holds(name) => {
+                Err(CallError::invalid("it holds no offer"))
             }
             call => {
                 let call = self.scheduler_call(call, name, &words);
@@ -121,8 +137,12 @@ impl Script {
         shown
     }
 
+    fn holds(&self, name: &str) -> bool {
+        self.offers.get(name).is_some_and(|held| !held.is_empty())
+    }
+
     /// What a scheduler says; `accept WHO HOST TASK RESOURCES` launches a task, `accept-badly WHO`
-    /// one on an agent that there is not.
+    /// one on an agent that there is not, `reserve WHO HOST RESOURCES` reserves to the offer's role.
     fn scheduler_call(&mut self, call: &str, name: &str, words: &Words<'_>) -> SchedulerCall {
         let mut held = || self.offers.remove(name).unwrap_or_default();
         let roles = || words.plain[2..].iter().map(|role| (*role).to_owned());
@@ -151,6 +171,19 @@ impl Script {
                 SchedulerCall::Accept(call::Accept {
                     offer_ids: ids(&on),
                     operations: vec![launch(vec![task])],
+                    filters: words.filters(),
+                })
+            }
+            "reserve" => {
+                let offers = held();
+                let role = offers[0].allocation_info.as_ref().unwrap().role();
+                let role = Role::parse(role).unwrap();
+                let level = Reservation::dynamic(role, None);
+                let what = Resources::from_proto(&resources(words.plain(3))).unwrap();
+                let what = what.map(|item| item.reserve(level.clone()).unwrap());
+                SchedulerCall::Accept(call::Accept {
+                    offer_ids: ids(&offers),
+                    operations: vec![operations::reserve(&what)],
                     filters: words.filters(),
                 })
             }
@@ -202,6 +235,13 @@ impl Script {
                     let at = offers.iter().position(|one| one.id == rescind.offer_id);
                     let host = at.map(|at| offers.remove(at).hostname).unwrap_or_default();
                     lines.push(format!("{name} loses its offer of {host}"));
+                }
+                if let Some(status) = event.update.map(|update| update.status) {
+                    let task = status.task_id.value.clone();
+                    lines.push(format!(
+                        "{name}'s {task} is {}",
+                        status.state().as_str_name()
+                    ));
                 }
                 let asked = event.inverse_offers.into_iter();
                 for offer in asked.flat_map(|event| event.inverse_offers) {

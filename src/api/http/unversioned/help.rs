@@ -52,6 +52,11 @@ pub(super) const ENDPOINTS: &[(&str, Of, &str)] = &[
         "Tasks; limit=N (100, -1 for all), offset=N, order=asc or desc, framework_id=ID, task_id=ID.",
     ),
     ("/roles", Of::Master, "Roles with weights, quota and use."),
+    (
+        "/offer_constraints_debug",
+        Of::Master,
+        "Agents that frameworks are not offered because of their offer constraints, by role.",
+    ),
     ("/weights", Of::Master, "Weights of roles."),
     ("/quota", Of::Master, "Guarantees and limits of roles."),
     (

@@ -9,7 +9,10 @@ use super::refusal::Refusal;
 use super::reply::Reply;
 use super::request::Request;
 use super::routes::{ANY, Asked, GET, GET_POST, GET_POST_DELETE, GET_PUT, POST, Routes};
-use super::{agents, cluster, daemon, files, frameworks, operations, roles, state, summary, tasks};
+use super::{
+    agents, cluster, constraints, daemon, files, frameworks, operations, roles, state, summary,
+    tasks,
+};
 use crate::api::http::shared::Shared;
 use crate::api::service::daemon::Daemon;
 
@@ -25,6 +28,7 @@ pub(in crate::api::http) fn master(shared: &Shared) -> Router {
         }
     };
     let routes = daemon::add(Routes::new("master"), calls.daemon(), metrics);
+    let routes = of_the_allocator(routes, shared, &leader);
     files::add(routes, calls.files())
         .add("/state", ANY, &leader, with(shared, state::answer))
         .add(
@@ -100,6 +104,19 @@ pub(in crate::api::http) fn master(shared: &Shared) -> Router {
             with(calls, cluster::redirect),
         )
         .into_router()
+}
+
+/// What Mesos' allocator answers itself, under the name of its process, too.
+fn of_the_allocator(routes: Routes, shared: &Shared, leader: &Asked) -> Routes {
+    let answer = || with(shared, constraints::answer);
+    let own = format!("/{}{}", constraints::PROCESS, constraints::PATH);
+    routes.add(constraints::PATH, ANY, leader, answer()).at(
+        own,
+        constraints::PATH,
+        ANY,
+        leader,
+        answer(),
+    )
 }
 
 /// What a master answers while another one leads.

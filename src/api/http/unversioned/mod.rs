@@ -8,6 +8,7 @@
 //! | what is not served | [`refusal`] |
 //! | resources, tasks, frameworks, agents as JSON | [`resources`], [`tasks`], [`frameworks`], [`agents`] |
 //! | `/state`, `/state-summary`, `/roles` | [`state`], [`summary`], [`roles`] |
+//! | `/offer_constraints_debug` | [`constraints`] |
 //! | weights, quota, maintenance, `/teardown`, `/redirect` | [`cluster`] |
 //! | `/reserve`, `/unreserve`, `/create-volumes`, `/destroy-volumes` | [`operations`] |
 //! | an agent's `/state`, `/containers`, statistics | [`agent_state`], [`agent_containers`] |
@@ -19,6 +20,7 @@ mod agent_containers;
 mod agent_state;
 mod agents;
 mod cluster;
+mod constraints;
 mod daemon;
 mod fields;
 mod files;

@@ -93,7 +93,8 @@ impl Routes {
         self.at(path.to_owned(), path, methods, &Asked::Here, answer)
     }
 
-    fn at<F, A>(
+    /// Serves `full` and all below it; `path` is its name in `/help` and in refusals.
+    pub(super) fn at<F, A>(
         mut self,
         full: String,
         path: &'static str,
