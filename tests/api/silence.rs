@@ -82,3 +82,33 @@ async fn a_scheduler_and_an_agent_that_fall_silent_are_noticed() {
     wire.silence();
     wait_for(&master, false).await;
 }
+
+/// HTTP/1.1 has no pings: the kernel asks for the peer instead, also while nothing is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kernel_looks_after_connections_without_pings() {
+    let master = Master::start().await;
+    let address = master.server.address;
+    let mut socket = std::net::TcpStream::connect(address).unwrap();
+    let request = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    std::io::Write::write_all(&mut socket, request.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    std::io::Read::read_exact(&mut socket, &mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    let own = socket.local_addr().unwrap().port();
+    let ports = (format!(":{:04X}", address.port()), format!(":{own:04X}"));
+    // Which timer the server's side has: 02 is that of keep-alive.
+    let timer = || {
+        let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+        let mut rows = table.lines().map(|row| row.split_whitespace());
+        rows.find_map(|mut row| {
+            let (local, remote) = (row.nth(1)?, row.next()?);
+            let is_it = local.ends_with(&ports.0) && remote.ends_with(&ports.1);
+            is_it.then(|| row.nth(2).unwrap_or_default().to_owned())
+        })
+    };
+    let deadline = Instant::now() + LONG;
+    while !timer().is_some_and(|timer| timer.starts_with("02:")) {
+        assert!(Instant::now() < deadline, "{:?}", timer());
+        sleep(Duration::from_millis(20)).await;
+    }
+}
