@@ -7,6 +7,7 @@ mod cluster;
 mod election;
 mod failover;
 mod operators;
+mod outlives;
 mod promises;
 mod proxy;
 mod registry;

@@ -119,7 +119,7 @@ async fn what_users_and_operators_have_said_outlives_the_leader() {
     ]}});
     post(leader, "/api/v1", &quota);
     let drain = json!({"type": "DRAIN_AGENT", "drain_agent": {
-        "agent_id": {"value": agent_id}, "max_grace_period": {"nanoseconds": 7_000_000_000_u64},
+        "agent_id": {"value": agent_id}, "max_grace_period": {"seconds": 7},
     }});
     post(leader, "/api/v1", &drain);
     until("the agent is drained", 30 * SECOND, async || {
