@@ -39,7 +39,6 @@ pub(super) struct Agent {
     pub(super) total: Resources,
     pub(super) total_amounts: Amounts,
     pub(super) available: Bundle,
-    pub(super) available_amounts: Amounts,
     /// What each client has, offered or allocated; as in `total`, without allocated roles. Sorted
     /// by client.
     pub(super) holders: Vec<(u32, Bundle)>,
@@ -56,10 +55,6 @@ pub(super) struct Agent {
     listed: bool,
     /// What a framework must be capable of to be offered anything here.
     pub(super) required: Capabilities,
-    /// What a framework must be capable of to be offered all that is available.
-    pub(super) special: Capabilities,
-    /// True when something available is reserved.
-    pub(super) has_reserved: bool,
     pub(super) filters: AgentFilters,
 }
 
@@ -71,7 +66,6 @@ impl Agent {
             total: Resources::new(),
             total_amounts: Amounts::default(),
             available: Bundle::default(),
-            available_amounts: Amounts::default(),
             holders: Vec::new(),
             overcommitted: false,
             shares: false,
@@ -82,10 +76,16 @@ impl Agent {
             active: true,
             listed: true,
             required: Capabilities::default(),
-            special: Capabilities::default(),
-            has_reserved: false,
             filters: AgentFilters::default(),
         }
+    }
+
+    /// Reads a word of everything that a visit reads, and mixes them.
+    pub(super) fn touch(&self) -> u64 {
+        let id = self.id.as_str().bytes().next().unwrap_or_default();
+        let holder = self.holders.first().map_or(0, |(client, _)| *client);
+        let own = u64::from(self.kind) ^ u64::from(self.is_offerable());
+        own ^ u64::from(id) ^ u64::from(holder) ^ self.filters.touch()
     }
 
     /// Everything that is offered or allocated.
@@ -99,15 +99,18 @@ impl Agent {
     }
 
     /// What a client has here.
-    pub(super) fn held_by(&self, client: u32) -> Option<&Resources> {
+    pub(super) fn held_by(&self, client: u32) -> Option<&Bundle> {
         let at = self.find_holder(client).ok()?;
         Some(&self.holders[at].1)
     }
 
     /// Gives a client more than it has here. What is available is to be settled.
-    pub(super) fn hold(&mut self, client: u32, more: Bundle) {
+    pub(super) fn hold(&mut self, client: u32, more: Bundle, kinds: &mut Kinds) {
         match self.find_holder(client) {
-            Ok(at) => self.holders[at].1.to_mut().add_all(&more),
+            Ok(at) => {
+                let held = &mut self.holders[at].1;
+                *held = Bundle::of(&**held + &*more, kinds);
+            }
             Err(at) => self.holders.insert(at, (client, more)),
         }
     }
@@ -167,9 +170,7 @@ impl Agent {
         self.shares = all.any(Resource::is_shared);
         let (available, overcommitted) = self.left_of_total(&allocated);
         self.overcommitted = overcommitted;
-        self.available = available.into();
-        self.available_amounts = kinds.amounts(&self.available);
-        self.describe();
+        self.available = Bundle::of(available, kinds);
     }
 
     /// max(0, total - allocated) with everything shared, and whether more is allocated than there is.
@@ -202,7 +203,7 @@ impl Agent {
     }
 
     /// What a client has here becomes something else. To be settled.
-    pub(super) fn convert_held(&mut self, client: u32, conversion: &Conversion) {
+    pub(super) fn convert_held(&mut self, client: u32, conversion: &Conversion, kinds: &mut Kinds) {
         let at = self.find_holder(client);
         let held = at.ok().map(|at| &mut self.holders[at].1);
         let after = held.as_deref().and_then(|held| held.convert(conversion));
@@ -212,80 +213,63 @@ impl Agent {
                 self.id
             );
         };
-        *held = after.into();
-    }
-
-    /// Notes what matters of what is available.
-    fn describe(&mut self) {
-        self.has_reserved = self.available.iter().any(Resource::is_reserved);
-        self.special = self
-            .available
-            .iter()
-            .map(needed_for)
-            .fold(Capabilities::default(), Capabilities::union);
+        *held = Bundle::of(after, kinds);
     }
 
     /// Makes more available, as if it were given back.
     pub(super) fn free(&mut self, more: &Resources, kinds: &mut Kinds) {
-        self.available.to_mut().add_all(more);
-        self.available_amounts = kinds.amounts(&self.available);
-        self.describe();
+        self.available = Bundle::of(&*self.available + more, kinds);
     }
 
-    /// Hands everything available to a client, and says what and how much it was.
-    pub(super) fn grant_all(&mut self, client: u32, kinds: &mut Kinds) -> Amounts {
+    /// Hands everything available to a client, and says what of it counts anew.
+    pub(super) fn grant_all(&mut self, client: u32, kinds: &mut Kinds) -> Bundle {
         let granted = std::mem::take(&mut self.available);
-        let mut amounts = std::mem::take(&mut self.available_amounts);
-        if self.shares {
-            amounts = kinds.amounts(&self.counting(client, &granted, false));
-        }
-        self.hold(client, granted);
-        self.has_reserved = false;
-        self.special = Capabilities::default();
-        amounts
+        self.hand_out(client, granted, kinds)
     }
 
-    /// Hands a part of what is available to a client, and says how much it was.
-    pub(super) fn grant(&mut self, client: u32, granted: Bundle, kinds: &mut Kinds) -> Amounts {
+    /// Hands a part of what is available to a client, and says what of it counts anew.
+    pub(super) fn grant(&mut self, client: u32, granted: Bundle, kinds: &mut Kinds) -> Bundle {
         assert!(
             self.available.contains(&granted),
             "agent {} has {granted:?} available",
             self.id
         );
-        let mut amounts = kinds.amounts(&granted);
-        self.available.to_mut().subtract_all(&granted);
-        self.available_amounts.subtract(&amounts);
-        self.describe();
-        if self.shares {
-            amounts = kinds.amounts(&self.counting(client, &granted, false));
-        }
-        self.hold(client, granted);
-        amounts
+        self.available = Bundle::of(&*self.available - &*granted, kinds);
+        self.hand_out(client, granted, kinds)
+    }
+
+    fn hand_out(&mut self, client: u32, granted: Bundle, kinds: &mut Kinds) -> Bundle {
+        let counting = if self.shares {
+            Bundle::of(self.counting(client, &granted, false), kinds)
+        } else {
+            granted.clone()
+        };
+        self.hold(client, granted, kinds);
+        counting
     }
 
     /// Takes resources back from a client, and says whether it holds nothing more here.
     pub(super) fn recover(
         &mut self,
         client: u32,
-        resources: Resources,
-        amounts: &Amounts,
+        resources: &Resources,
         kinds: &mut Kinds,
     ) -> (Bundle, bool) {
         let Ok(at) = self.find_holder(client) else {
             panic!("{resources} recovered on agent {} are held there", self.id);
         };
         let held = &mut self.holders[at].1;
-        let all = **held == resources;
+        let all = **held == *resources;
         let back: Bundle = if all {
             self.holders.remove(at).1
         } else {
             assert!(
-                held.contains(&resources),
+                held.contains(resources),
                 "{resources} recovered on agent {} are held there: only {held:?} are",
                 self.id
             );
-            held.to_mut().subtract_all(&resources);
-            resources.into()
+            *held = Bundle::of(&**held - resources, kinds);
+            Bundle::of(resources.clone(), kinds)
         };
         if self.overcommitted || self.shares {
             self.settle(kinds);
@@ -294,10 +278,8 @@ impl Agent {
         if self.available.is_empty() {
             self.available = back.clone();
         } else {
-            self.available.to_mut().add_all(&back);
+            self.available = Bundle::of(&*self.available + &*back, kinds);
         }
-        self.available_amounts.add(amounts);
-        self.describe();
         (back, all)
     }
 
@@ -336,7 +318,7 @@ impl Agent {
         );
         assert_eq!(self.overcommitted, overcommitted);
         assert!(
-            self.available_amounts == kinds.amounts(&self.available),
+            *self.available.amounts() == kinds.amounts(&self.available),
             "agent {id}: amounts"
         );
         let mut all = self.total.iter().chain(&allocated);
@@ -348,7 +330,7 @@ impl Agent {
 }
 
 /// What a framework must be capable of to be offered this.
-fn needed_for(item: &Resource) -> Capabilities {
+pub(super) fn needed_for(item: &Resource) -> Capabilities {
     let needs = [
         (item.is_refined(), Capability::ReservationRefinement),
         (item.is_revocable(), Capability::RevocableResources),

@@ -4,6 +4,7 @@
 use crate::base::{Instant, Rng};
 
 use super::agent::Agent;
+use super::behind::Behind;
 use super::bits::{BitSet, members_of};
 use super::bundle::Bundle;
 use super::demand::Demand;
@@ -48,13 +49,13 @@ pub(super) struct Surroundings<'a> {
 pub(super) struct Cursor<'a> {
     leaves: Leaves<'a>,
     leaf: Option<(u32, u32)>,
-    at: usize,
+    pub(super) at: usize,
     /// How it is found out who does not use what the agent has.
-    regard: Regard,
+    pub(super) regard: Regard,
     /// Clients with their roles that stand behind those who use it, in order.
-    behind: Vec<(u32, u32)>,
+    pub(super) behind: Vec<Behind>,
     /// Who of these has been due longest to be asked again, since when.
-    due: Option<(Instant, (u32, u32))>,
+    pub(super) due: Option<(Instant, (u32, u32))>,
     /// Whose turn it was when a probe went before.
     next: Option<(u32, u32)>,
     /// For the order of the frameworks of a role, when it is random.
@@ -65,7 +66,7 @@ pub(super) struct Cursor<'a> {
 
 /// How demand matters on a visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Regard {
+pub(super) enum Regard {
     /// Not at all.
     Nothing,
     /// Everybody sees the same, which was judged.
@@ -165,10 +166,7 @@ impl<'a> Cursor<'a> {
             self.ask(longest, views, around);
             return Some(longest);
         }
-        let mut behind = std::mem::take(&mut self.behind).into_iter();
-        let found = behind.find(|(client, role)| consider(*client, *role, views, around).is_none());
-        self.behind = behind.collect();
-        found
+        self.first_behind(views, around)
     }
 
     /// Who is offered the agent before the client whose turn it is, to see whether it wants it.
@@ -197,10 +195,10 @@ impl<'a> Cursor<'a> {
         let kind = views.agent().kind;
         let capabilities = around.clients[client].capabilities;
         let view = views.get((role, around.roles.role(role)), capabilities, around.kinds);
-        let offered = (&view.resources, &*view.amounts);
-        around.demand.probed((client, kind), offered);
+        around.demand.probed((client, kind), &view.resources);
         around.report.probes += 1;
-        self.behind.retain(|(other, _)| *other != client);
+        let asked = |one: &Behind| matches!(one, Behind::Client(other, _) if *other == client);
+        self.behind.retain(|one| !asked(one));
     }
 
     /// True when a client stands behind those who use what they are offered.
@@ -217,8 +215,7 @@ impl<'a> Cursor<'a> {
             Regard::Each => {
                 let capabilities = around.clients[client].capabilities;
                 let view = views.get((role, around.roles.role(role)), capabilities, around.kinds);
-                let seen = (&view.resources, &*view.amounts);
-                around.demand.evidence((client, kind), seen)
+                around.demand.evidence((client, kind), &view.resources)
             }
         };
         match evidence {
@@ -232,7 +229,7 @@ impl<'a> Cursor<'a> {
                 }
             }
         }
-        self.behind.push((client, role));
+        self.behind.push(Behind::Client(client, role));
         around.report.stood_behind += 1;
         true
     }
@@ -270,6 +267,9 @@ impl<'a> Cursor<'a> {
         views: &mut Views<'_>,
         around: &mut Surroundings<'_>,
     ) -> Option<u32> {
+        if self.rng.is_none() && self.pass_over((leaf, role), order, views, around) {
+            return None;
+        }
         let mut refusals = 0;
         while let Some(node) = order.get(self.at) {
             let Content::Client(client) = around.roles.tree().content(*node) else {
@@ -301,7 +301,11 @@ impl<'a> Cursor<'a> {
     ) -> Option<u32> {
         let (tree, agent) = (around.roles.tree(), views.agent());
         let last = tree.in_order(leaf)[self.at - 1];
-        let view = views.get((role, around.roles.role(role)), agent.special, around.kinds);
+        let view = views.get(
+            (role, around.roles.role(role)),
+            agent.available.special(),
+            around.kinds,
+        );
         let active = around.roles.active(role);
         let mut rest = Vec::new();
         for at in 0..active.word_count() {
@@ -338,7 +342,7 @@ impl Regard {
         }
         let (view, active) = (views.whole(), around.active);
         let unrefused = |at| active.word(at) & !agent.filters.blocked_word(&view.blocking, at);
-        let seen = (&view.resources, &*view.amounts);
+        let seen = &view.resources;
         let words = active.word_count();
         // When nobody uses this, everybody stands where it stood.
         match around.demand.judge(agent.kind, seen, words, unrefused) {
@@ -355,7 +359,7 @@ fn can_be_paid(role: u32, around: &Surroundings<'_>) -> bool {
 }
 
 /// Why a client is not offered what it sees of an agent; nothing when it is. Counts the reason.
-fn consider(
+pub(super) fn consider(
     number: u32,
     role: u32,
     views: &mut Views<'_>,
@@ -401,11 +405,14 @@ fn nobody_is_eligible(agent: &Agent, views: &mut Views<'_>, around: &mut Surroun
     true
 }
 
-fn is_enough(view: &View<'_>, smallest: &[Amounts]) -> bool {
-    smallest.is_empty() || smallest.iter().any(|least| view.amounts.contains(least))
+fn is_enough(view: &View, smallest: &[Amounts]) -> bool {
+    smallest.is_empty()
+        || smallest
+            .iter()
+            .any(|least| view.resources.amounts().contains(least))
 }
 
-fn all_refused(agent: &Agent, view: &View<'_>, active: &BitSet) -> bool {
+fn all_refused(agent: &Agent, view: &View, active: &BitSet) -> bool {
     let blocked = |at| agent.filters.blocked_word(&view.blocking, at);
     (0..active.word_count()).all(|at| active.word(at) & !blocked(at) == 0)
 }

@@ -33,10 +33,12 @@ impl Allocator {
         if self.is_relabelling(slot, &unallocated) {
             // As much becomes something else of the total as of what is held: what is left of it,
             // and how much everybody has, stays.
-            self.agents[slot].convert_held(number, &unallocated);
+            let record = &mut self.agents[slot];
+            record.convert_held(number, &unallocated, &mut self.kinds);
+            let has = record.total.convert_here(&of_total);
+            assert!(has, "agent {agent} has what {conversion:?} consumes");
             self.consume(number, &unallocated.converted);
             self.consume_less(number, &unallocated.consumed);
-            self.agents[slot].total = self.converted_total(slot, &of_total);
             self.count_reserved(slot, false);
             return;
         }
@@ -44,11 +46,11 @@ impl Allocator {
         let held = self.agents[slot].held_by(number).cloned();
         let held = held.unwrap_or_default();
         self.count_still(number, slot, &held);
-        self.roles.discharge(node, &self.kinds.amounts(&held));
-        self.agents[slot].convert_held(number, &unallocated);
+        self.roles.discharge(node, held.amounts());
+        self.agents[slot].convert_held(number, &unallocated, &mut self.kinds);
         let held = self.agents[slot].held_by(number).cloned();
         let held = held.unwrap_or_default();
-        self.roles.charge(node, &self.kinds.amounts(&held));
+        self.roles.charge(node, held.amounts());
         self.count_once(number, slot, &held);
         self.consume(number, &unallocated.converted);
         self.consume_less(number, &unallocated.consumed);

@@ -12,6 +12,7 @@ use crate::roles::Role;
 
 use super::agent::{Agent, AgentSpec};
 use super::bits::BitSet;
+use super::bundle::{Bundle, Bundles};
 use super::candidates::Candidates;
 use super::cycle::Pass;
 use super::demand::{AllocationOrder, Demand};
@@ -83,6 +84,7 @@ pub struct Allocator {
     pub(super) config: AllocatorConfig,
     pub(super) rng: Rng,
     pub(super) kinds: Kinds,
+    pub(super) bundles: Bundles,
     /// `config.excluded_from_shares` by number.
     excluded: Vec<usize>,
     /// `config.min_allocatable` by number.
@@ -108,6 +110,8 @@ pub struct Allocator {
     pub(super) ledger: Option<Ledger>,
     /// Host names of the agents that are offered, if not all are.
     whitelist: Option<BTreeSet<String>>,
+    /// Who was granted what of it counts anew on the visit in progress; kept for its memory.
+    pub(super) granted: Vec<(u32, Bundle)>,
     /// The pass that is between two slices.
     pub(super) pass: Option<Pass>,
     pub(super) metrics: AllocatorMetrics,
@@ -125,6 +129,7 @@ impl Allocator {
             rng: Rng::seeded(config.seed, "allocator"),
             min_allocatable: amounts_of(&config.min_allocatable, &mut kinds),
             kinds,
+            bundles: Bundles::default(),
             demand: Demand::new(config.order, config.allocation_interval),
             config,
             agents: Slots::default(),
@@ -141,6 +146,7 @@ impl Allocator {
             quotas: BTreeMap::new(),
             ledger: None,
             whitelist: None,
+            granted: Vec::new(),
             pass: None,
             metrics: AllocatorMetrics::default(),
             last_report: PassReport::default(),
@@ -199,10 +205,9 @@ impl Allocator {
         let counting = self.counting_total(slot);
         self.roles.tree_mut().shrink(&counting);
         while let Some((client, held)) = self.agents[slot].holders.pop() {
-            let amounts = self.kinds.amounts(&held);
             self.consume_less(client, &held);
             self.count_still(client, slot, &held);
-            self.release(client, slot, &amounts, true);
+            self.release(client, slot, held.amounts(), true);
         }
     }
 
@@ -248,7 +253,9 @@ impl Allocator {
 
     /// Computes anew what an agent has available, and lets the next pass look at it.
     pub(super) fn settle(&mut self, slot: u32) {
-        self.agents[slot].settle(&mut self.kinds);
+        let agent = &mut self.agents[slot];
+        agent.settle(&mut self.kinds);
+        self.bundles.share(&mut agent.available);
         self.agent_changed(slot);
     }
 

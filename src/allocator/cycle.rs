@@ -12,9 +12,12 @@ use super::consider::{Cursor, Surroundings};
 use super::core::Allocator;
 use super::eligibility::Rejection;
 use super::report::PassReport;
-use super::sorter::{Amounts, Walk};
+use super::sorter::Walk;
 use super::stage::{STAGES, StagePolicy};
 use super::view::is_plain;
+
+/// How many agents are touched before the first of them is visited.
+const AHEAD: usize = 16;
 
 /// Resources of one agent that a framework is to be offered under one role.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,8 +77,11 @@ impl Allocator {
             self.count_idle(policy, end - pass.next, &mut pass.report);
         } else {
             allocations.reserve(end - pass.next);
-            for at in pass.next..end {
-                self.visit(pass.agents[at], policy, &mut pass.report, allocations);
+            for group in pass.agents[pass.next..end].chunks(AHEAD) {
+                self.look_ahead(group);
+                for agent in group {
+                    self.visit(*agent, policy, &mut pass.report, allocations);
+                }
             }
         }
         pass.next = end;
@@ -186,6 +192,13 @@ impl Allocator {
         }
     }
 
+    /// Touches what the visits of these agents will read. They come from all over memory, in random
+    /// order: together they are here after the time that the first visit would have waited for one.
+    fn look_ahead(&self, agents: &[u32]) {
+        let records = agents.iter().filter_map(|slot| self.agents.get(*slot));
+        std::hint::black_box(records.fold(0, |seen, agent| seen ^ agent.touch()));
+    }
+
     /// Hands out what one agent has available.
     fn visit(
         &mut self,
@@ -208,7 +221,7 @@ impl Allocator {
         }
         let sorters = (self.config.role_sorter, self.config.framework_sorter);
         let mut cursor = Cursor::first(&self.roles, walk, sorters, &mut self.rng);
-        let mut granted: Vec<(u32, Amounts)> = Vec::new();
+        let mut granted = std::mem::take(&mut self.granted);
         let mut cuts = Vec::new();
         let mut shared = Vec::new();
         let agent = &mut self.agents[slot];
@@ -236,7 +249,7 @@ impl Allocator {
                 framework: self.frameworks[client.framework].id.clone(),
                 role: client.role.clone(),
                 agent: agent.id.clone(),
-                resources: given.allocate(&client.role),
+                resources: self.bundles.offered(given, &client.role),
             });
             if let Some(ledger) = &mut self.ledger {
                 ledger.grant(client.account, slot, &self.kinds.quota_amounts(given));
@@ -245,11 +258,11 @@ impl Allocator {
                 let anew = agent.counting(grant.client, given, false).shared();
                 shared.push((grant.client, anew));
             }
-            let amounts = match grant.part {
+            let counting = match grant.part {
                 Some(part) => agent.grant(grant.client, part, &mut self.kinds),
                 None => agent.grant_all(grant.client, &mut self.kinds),
             };
-            granted.push((grant.client, amounts));
+            granted.push((grant.client, counting));
             if agent.available.is_empty() {
                 break;
             }
@@ -257,10 +270,11 @@ impl Allocator {
         // What is shared can be offered again in the next pass.
         let again = agent.is_offerable() || (agent.takes_part() && agent.shares);
         self.candidates.agent_visited(slot, again);
-        for (number, amounts) in &granted {
-            let client = &mut self.clients[*number];
+        let changed = !granted.is_empty();
+        for (number, counting) in granted.drain(..) {
+            let client = &mut self.clients[number];
             client.holds_on.insert(slot);
-            self.roles.tree_mut().grant(client.node, amounts);
+            self.roles.tree_mut().grant(client.node, counting.amounts());
         }
         if !shared.is_empty() {
             for (number, items) in &shared {
@@ -270,9 +284,10 @@ impl Allocator {
         }
         if let Some(ledger) = &mut self.ledger {
             cuts.iter().for_each(|cut| ledger.note(*cut));
-            if !granted.is_empty() {
+            if changed {
                 self.count_free(slot, false);
             }
         }
+        self.granted = granted;
     }
 }

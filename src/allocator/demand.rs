@@ -52,7 +52,8 @@
 //!   first, only lets strict order stand. Kinds go with their last agent. Bundles are shared with
 //!   the filters that the same refusals left.
 //! - *Time*: nothing has been learned of a kind: one look at an empty map per visit. Else one
-//!   comparison per client with evidence and distinct bundle; past [`EFFORT_MAX`] comparisons the
+//!   comparison per client with evidence and distinct bundle, and where nobody uses what is there a
+//!   look at the bits of all clients, which finds whose turn it is to be asked; past [`EFFORT_MAX`] comparisons the
 //!   rest of a slice is visited in strict order.
 //!
 //! `--allocation_order=strict` switches the rule off: then nothing is learned.
@@ -66,12 +67,11 @@ use std::time::Duration;
 use crate::attributes::Attributes;
 use crate::base::Instant;
 
-use super::bits::BitSet;
 use super::bundle::Bundle;
 use super::framework::Capabilities;
+use super::judged::Judged;
 use super::returns::{Evidence, Returns};
 use super::slots::Slots;
-use super::sorter::Amounts;
 
 /// Most kinds of agents that evidence against one client is kept for.
 const KINDS_MAX: usize = 16;
@@ -132,17 +132,6 @@ struct Kind {
     waits: u32,
     /// About the bundle that was asked about last.
     judged: Option<Judged>,
-}
-
-/// What evidence says about one bundle: everybody sees the same of most agents, and many agents
-/// have the same left.
-#[derive(Clone, Debug)]
-struct Judged {
-    bundle: Bundle,
-    now: Instant,
-    against: BitSet,
-    /// With the time since when.
-    due: BTreeMap<u32, Instant>,
 }
 
 /// What was learned about all clients.
@@ -224,20 +213,14 @@ impl Demand {
     }
 
     /// A client gave a bundle of an agent of this kind back whole.
-    pub(super) fn returned(
-        &mut self,
-        (client, kind): (u32, u32),
-        bundle: &Bundle,
-        amounts: &Amounts,
-        now: Instant,
-    ) {
+    pub(super) fn returned(&mut self, (client, kind): (u32, u32), bundle: &Bundle, now: Instant) {
         if self.order == AllocationOrder::Strict || bundle.is_empty() {
             return;
         }
         let record = &mut self.kinds[kind];
         record.judged = None;
         let returns = record.returns.entry(client).or_default();
-        returns.add_return(bundle, amounts, now, self.interval);
+        returns.add_return(bundle, now, self.interval);
         let kinds = self.known.entry(client).or_default();
         kinds.retain(|known| *known != kind);
         kinds.push(kind);
@@ -266,58 +249,34 @@ impl Demand {
     pub(super) fn judge(
         &mut self,
         kind: u32,
-        (bundle, amounts): (&Bundle, &Amounts),
+        bundle: &Bundle,
         words: usize,
         others: impl Fn(usize) -> u64,
     ) -> bool {
         let record = &mut self.kinds[kind];
+        let (now, effort) = (self.now, &mut self.effort);
         let known = record.judged.take();
-        let known = known.filter(|known| known.now == self.now && known.bundle == *bundle);
-        let judged = known.unwrap_or_else(|| {
-            let mut judged = Judged {
-                bundle: bundle.clone(),
-                now: self.now,
-                against: BitSet::default(),
-                due: BTreeMap::new(),
-            };
-            for (client, returns) in &record.returns {
-                match returns.evidence(bundle, amounts, self.now, &mut self.effort) {
-                    Evidence::None => {}
-                    Evidence::Against(_) => {
-                        judged.against.insert(*client);
-                    }
-                    Evidence::Due(since) => {
-                        judged.due.insert(*client, since);
-                    }
-                }
-            }
-            judged
-        });
-        let found = (0..words).any(|at| others(at) & !judged.against.word(at) != 0);
-        record.judged = Some(judged);
-        found
+        let known = known.filter(|known| known.is_about(bundle, now));
+        let judged = known.unwrap_or_else(|| Judged::new(bundle, &record.returns, now, effort));
+        let judged = record.judged.insert(judged);
+        (0..words).any(|at| others(at) & !judged.against_word(at) != 0)
+    }
+
+    /// What was found out about the bundle that was judged last.
+    pub(super) fn judged(&self, kind: u32) -> Option<&Judged> {
+        self.kinds[kind].judged.as_ref()
     }
 
     /// What there is against the bundle that was judged last.
     pub(super) fn verdict(&self, client: u32, kind: u32) -> Evidence {
-        let Some(judged) = &self.kinds[kind].judged else {
-            return Evidence::None;
-        };
-        if judged.against.contains(client) {
-            return Evidence::Against(self.now);
-        }
-        let since = judged.due.get(&client);
-        since.map_or(Evidence::None, |since| Evidence::Due(*since))
+        let judged = self.judged(kind);
+        judged.map_or(Evidence::None, |judged| judged.verdict(client))
     }
 
     /// What there is against offering a client this bundle.
-    pub(super) fn evidence(
-        &mut self,
-        (client, kind): (u32, u32),
-        (bundle, amounts): (&Bundle, &Amounts),
-    ) -> Evidence {
+    pub(super) fn evidence(&mut self, (client, kind): (u32, u32), bundle: &Bundle) -> Evidence {
         match self.kinds[kind].returns.get(&client) {
-            Some(returns) => returns.evidence(bundle, amounts, self.now, &mut self.effort),
+            Some(returns) => returns.evidence(bundle, self.now, &mut self.effort),
             None => Evidence::None,
         }
     }
@@ -326,13 +285,13 @@ impl Demand {
     pub(super) fn evidence_at(
         &self,
         (client, kind): (u32, u32),
-        (bundle, amounts): (&Bundle, &Amounts),
+        bundle: &Bundle,
         now: Instant,
     ) -> Evidence {
         let returns = self.kinds[kind].returns.get(&client);
         let mut effort = usize::MAX;
         returns.map_or(Evidence::None, |returns| {
-            returns.evidence(bundle, amounts, now, &mut effort)
+            returns.evidence(bundle, now, &mut effort)
         })
     }
 
@@ -345,19 +304,14 @@ impl Demand {
     }
 
     /// A client is offered this bundle to see whether it wants it by now.
-    pub(super) fn probed(
-        &mut self,
-        (client, kind): (u32, u32),
-        (bundle, amounts): (&Bundle, &Amounts),
-    ) {
+    pub(super) fn probed(&mut self, (client, kind): (u32, u32), bundle: &Bundle) {
         let record = &mut self.kinds[kind];
         if let Some(returns) = record.returns.get_mut(&client) {
-            returns.add_probe(bundle, amounts, self.now, self.interval);
+            returns.add_probe(bundle, self.now, self.interval);
         }
         // The bundle itself is the one that was judged, if any was.
         if let Some(judged) = &mut record.judged {
-            judged.due.remove(&client);
-            judged.against.insert(client);
+            judged.probed(client);
         }
     }
 

@@ -197,7 +197,7 @@ pub(super) struct Question<'a> {
     pub(super) client: &'a Client,
     pub(super) number: u32,
     pub(super) agent: &'a Agent,
-    pub(super) view: &'a View<'a>,
+    pub(super) view: &'a View,
     /// The cluster's smallest bundles.
     pub(super) min_allocatable: &'a [Amounts],
     /// For details about quota.
@@ -273,7 +273,7 @@ fn something_is_visible(question: &Question<'_>) -> Option<Rejection> {
     let (agent, client) = (question.agent, question.client);
     let allocatable = |item: &Resource| item.is_allocatable_to(&client.role);
     Some(if agent.available.iter().any(allocatable) {
-        let missing = client.capabilities.first_missing(agent.special);
+        let missing = client.capabilities.first_missing(agent.available.special());
         Rejection::CapabilityMissing(missing.expect("capabilities alone hide the rest"))
     } else {
         Rejection::ReservedElsewhere
@@ -283,11 +283,11 @@ fn something_is_visible(question: &Question<'_>) -> Option<Rejection> {
 fn enough_is_visible(question: &Question<'_>) -> Option<Rejection> {
     let smallest = question.client.min_allocatable.as_deref();
     let smallest = smallest.unwrap_or(question.min_allocatable);
-    let enough = |least: &Amounts| question.view.amounts.contains(least);
+    let enough = |least: &Amounts| question.view.resources.amounts().contains(least);
     if smallest.is_empty() || smallest.iter().any(enough) {
         return None;
     }
-    let all = &question.agent.available_amounts;
+    let all = question.agent.available.amounts();
     Some(match question.view.cut {
         Some(cut) if smallest.iter().any(|least| all.contains(least)) => {
             quota_reason(question, cut)

@@ -76,7 +76,7 @@ impl Allocator {
             }
             let role = (self.roles.slot(&client.role), &client.role);
             let view = views.get(role, client.capabilities, &mut kinds);
-            let seen = (&view.resources, &*view.amounts);
+            let seen = &view.resources;
             let rejection = first_rejection(&Question {
                 framework,
                 client,
@@ -126,7 +126,7 @@ impl Allocator {
                 details: true,
                 quota: self.ledger.as_ref().map(|ledger| (ledger, &self.kinds)),
             });
-            let seen = (&view.resources, &*view.amounts);
+            let seen = &view.resources;
             let evidence = match view.resources.is_empty() {
                 true => Evidence::None,
                 false => (self.demand).evidence_at((number, agent.kind), seen, now),

@@ -109,31 +109,39 @@ impl Allocator {
         let number = self.known_client(framework, role).unwrap_or_else(|| {
             panic!("framework {framework} has nothing under role {role} to recover")
         });
-        let part = resources.unallocated();
-        let agent_record = &mut self.agents[agent];
-        let counting = agent_record.shares.then(|| {
-            let counting = agent_record.counting(number, &part, true);
-            (self.kinds.amounts(&counting), counting)
-        });
-        let (amounts, counting) = match counting {
-            Some((amounts, counting)) => (amounts, Some(counting)),
-            None => (self.kinds.amounts(&part), None),
+        let record = &mut self.agents[agent];
+        let whole = record.held_by(number);
+        let whole = whole.filter(|held| self.bundles.is_offered(held, role, resources));
+        let is_known = whole.is_some();
+        let part = match whole {
+            Some(held) => (**held).clone(),
+            None => resources.unallocated(),
         };
-        let (back, all) = agent_record.recover(number, part, &amounts, &mut self.kinds);
+        let counting = record
+            .shares
+            .then(|| record.counting(number, &part, true))
+            .map(|counting| Bundle::of(counting, &mut self.kinds));
+        let (back, all) = record.recover(number, &part, &mut self.kinds);
+        if !(is_known && record.available.is_same(&back)) {
+            self.bundles.share(&mut record.available);
+        }
         if self.is_listening(number) {
             if unused {
                 let kind = self.agents[agent].kind;
-                self.demand.returned((number, kind), &back, &amounts, now);
+                self.demand.returned((number, kind), &back, now);
             }
             if let Some(filter) = filter {
                 self.add_filter(number, agent, &back, filter, now);
             }
         }
         self.consume_less(number, &back);
-        if let Some(counting) = counting {
-            self.count_still(number, agent, &counting);
+        match counting {
+            Some(counting) => {
+                self.count_still(number, agent, &counting);
+                self.release(number, agent, counting.amounts(), all);
+            }
+            None => self.release(number, agent, back.amounts(), all),
         }
-        self.release(number, agent, &amounts, all);
     }
 
     fn add_filter(

@@ -32,6 +32,20 @@ impl Refused {
     }
 }
 
+/// Which refused bundles contain something: mostly none or one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Blocking {
+    first: Option<u32>,
+    more: Vec<u32>,
+}
+
+impl Blocking {
+    fn iter(&self) -> impl Iterator<Item = usize> {
+        let all = self.first.iter().chain(&self.more);
+        all.map(|at| *at as usize)
+    }
+}
+
 /// One client's refusal of one bundle.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -112,35 +126,51 @@ impl AgentFilters {
     }
 
     /// Which bundles contain `offered`, so that their clients must not be offered it.
-    pub(super) fn blocking(&self, offered: &Bundle) -> Vec<u32> {
-        (0_u32..)
-            .zip(&self.bundles)
+    pub(super) fn blocking(&self, offered: &Bundle) -> Blocking {
+        let mut containing = (0_u32..).zip(&self.bundles).filter(|(_, refused)| {
             // Mostly it is the very bundle that comes back.
-            .filter(|(_, b)| b.resources == *offered || b.resources.contains(offered))
-            .map(|(at, _)| at)
-            .collect()
+            refused.resources.is_same(offered)
+                || (refused.resources.amounts().contains(offered.amounts())
+                    && refused.resources.contains(offered))
+        });
+        Blocking {
+            first: containing.next().map(|(at, _)| at),
+            more: containing.map(|(at, _)| at).collect(),
+        }
+    }
+
+    /// Reads a word of everything that a visit reads, and mixes them.
+    pub(super) fn touch(&self) -> u64 {
+        /// Words that come from memory together.
+        const LINE: usize = 8;
+        let bundles = self.bundles.iter().take(2);
+        bundles.fold(0, |seen, refused| {
+            let words = (0..refused.clients.word_count()).step_by(LINE);
+            words.fold(seen, |seen, at| seen ^ refused.clients.word(at))
+        })
     }
 
     /// True when one of these bundles was refused by the client.
-    pub(super) fn is_blocked(&self, blocking: &[u32], client: u32) -> bool {
+    pub(super) fn is_blocked(&self, blocking: &Blocking, client: u32) -> bool {
         blocking
             .iter()
-            .any(|at| self.bundles[*at as usize].clients.contains(client))
+            .any(|at| self.bundles[at].clients.contains(client))
     }
 
     /// The clients from `64 * word` on that refused one of these bundles, as bits.
-    pub(super) fn blocked_word(&self, blocking: &[u32], word: usize) -> u64 {
-        blocking.iter().fold(0, |bits, at| {
-            bits | self.bundles[*at as usize].clients.word(word)
-        })
+    pub(super) fn blocked_word(&self, blocking: &Blocking, word: usize) -> u64 {
+        blocking
+            .iter()
+            .fold(0, |bits, at| bits | self.bundles[at].clients.word(word))
     }
 
     /// When the last filter of a client ends among these bundles, and the number of the offer that
     /// set it.
-    pub(super) fn blocked_until(&self, blocking: &[u32], client: u32) -> Option<(Instant, u64)> {
+    pub(super) fn blocked_until(&self, blocking: &Blocking, client: u32) -> Option<(Instant, u64)> {
+        let blocks = |bundle: u32| blocking.iter().any(|at| at == bundle as usize);
         self.entries[self.range_of(client)]
             .iter()
-            .filter(|entry| blocking.contains(&entry.bundle))
+            .filter(|entry| blocks(entry.bundle))
             .map(|entry| (entry.until, entry.offer))
             .max()
     }
@@ -279,11 +309,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::resources::{Resources, parse};
+    use crate::allocator::sorter::Kinds;
+    use crate::resources::parse;
     use crate::roles::Role;
 
-    fn bag(text: &str) -> Resources {
-        parse(text, &Role::DEFAULT).unwrap()
+    fn bag(text: &str) -> Bundle {
+        let resources = parse(text, &Role::DEFAULT).unwrap();
+        Bundle::of(resources, &mut Kinds::default())
     }
 
     #[test]
@@ -294,12 +326,8 @@ mod tests {
     #[test]
     fn blocks_what_is_contained_in_the_refused() {
         let mut filters = AgentFilters::default();
-        filters.add(
-            3,
-            &bag("cpus:2;mem:100;ports:[1-5]").into(),
-            (Instant(10), 1),
-        );
-        let blocking = |offered: &str| filters.blocking(&bag(offered).into());
+        filters.add(3, &bag("cpus:2;mem:100;ports:[1-5]"), (Instant(10), 1));
+        let blocking = |offered: &str| filters.blocking(&bag(offered));
         let blocked = |offered: &str| filters.is_blocked(&blocking(offered), 3);
         assert!(blocked("cpus:2;mem:100;ports:[1-5]"));
         assert!(blocked("cpus:1;ports:[2-3]"));
@@ -315,12 +343,12 @@ mod tests {
             steps in proptest::collection::vec((0_u32..6, 1_u64..5, 0_u64..40, 0_u8..4), 0..60)
         ) {
             let mut filters = AgentFilters::default();
-            let mut list: Vec<(u32, Resources, Instant)> = Vec::new();
+            let mut list: Vec<(u32, Bundle, Instant)> = Vec::new();
             for (offer, (client, cpus, time, step)) in (0_u64..).zip(steps) {
                 match step {
                     0 | 1 => {
                         let refused = bag(&format!("cpus:{cpus}"));
-                        filters.add(client, &refused.clone().into(), (Instant(time), offer));
+                        filters.add(client, &refused, (Instant(time), offer));
                         list.push((client, refused, Instant(time)));
                     }
                     2 => {
@@ -335,7 +363,7 @@ mod tests {
                 filters.check_invariants();
                 for cpus in 1..5 {
                     let offered = bag(&format!("cpus:{cpus}"));
-                    let blocking = filters.blocking(&offered.clone().into());
+                    let blocking = filters.blocking(&offered);
                     for client in 0..6 {
                         let until = list
                             .iter()

@@ -19,7 +19,7 @@
 //! | `cycle.rs` | one pass in slices; `candidates.rs` which agents, `stage.rs` in which stages |
 //! | `consider.rs` | who is next on an agent; `eligibility.rs` may it be offered, `view.rs` what it sees |
 //! | `sorter/` | shares, the order of roles and frameworks, or a random one; `role_tree.rs` which roles there are |
-//! | `demand.rs`, `returns.rs` | who does not use what it is offered, and stands behind |
+//! | `demand.rs`, `returns.rs`, `judged.rs`, `behind.rs` | who does not use what it is offered, and stands behind |
 //! | `agent.rs`, `framework.rs`, `filters.rs` | the records |
 //! | `quotas.rs`, `ledger.rs` | quota: what roles consume, are owed and may not exceed |
 //! | `report.rs`, `explain.rs`, `metrics.rs` | what passes did, and why they did no more |
@@ -28,6 +28,7 @@
 //! | `bits.rs`, `slots.rs`, `bundle.rs` | dense sets and records, bundles that travel unchanged |
 
 mod agent;
+mod behind;
 mod bits;
 mod bundle;
 mod candidates;
@@ -41,6 +42,7 @@ mod explain;
 mod filtering;
 mod filters;
 mod framework;
+mod judged;
 mod ledger;
 mod metrics;
 mod quotas;

@@ -256,7 +256,7 @@ fn free_on(agent: &Agent, kinds: &mut Kinds) -> (Amounts, bool) {
         return (Amounts::default(), false);
     }
     let free = if plain {
-        agent.available_amounts.clone()
+        agent.available.amounts().clone()
     } else {
         kinds.quota_amounts(&agent.available)
     };

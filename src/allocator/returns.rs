@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::base::Instant;
 
 use super::bundle::Bundle;
-use super::sorter::Amounts;
 
 /// Most bundles that are kept per client and kind.
 const BUNDLES_MAX: usize = 8;
@@ -31,7 +30,6 @@ pub(super) enum Evidence {
 #[derive(Clone, Debug)]
 struct Returned {
     bundle: Bundle,
-    amounts: Amounts,
     until: Instant,
 }
 
@@ -45,13 +43,16 @@ pub(super) struct Returns {
 }
 
 impl Returned {
-    fn contains(&self, bundle: &Bundle, amounts: &Amounts, effort: &mut usize) -> bool {
+    fn contains(&self, bundle: &Bundle, effort: &mut usize) -> bool {
         *effort = effort.saturating_sub(1);
-        if !self.amounts.contains(amounts) {
+        if self.bundle.is_same(bundle) {
+            return true;
+        }
+        if !self.bundle.amounts().contains(bundle.amounts()) {
             return false;
         }
         *effort = effort.saturating_sub(EXACT_EFFORT);
-        self.bundle == *bundle || self.bundle.contains(bundle)
+        self.bundle.contains(bundle)
     }
 }
 
@@ -61,51 +62,37 @@ impl Returns {
     }
 
     /// The client gave this back whole.
-    pub(super) fn add_return(
-        &mut self,
-        bundle: &Bundle,
-        amounts: &Amounts,
-        now: Instant,
-        interval: Duration,
-    ) {
+    pub(super) fn add_return(&mut self, bundle: &Bundle, now: Instant, interval: Duration) {
         if std::mem::take(&mut self.probed) {
             self.doublings = (self.doublings + 1).min(DOUBLINGS_MAX);
         }
-        self.add(bundle, amounts, now.after(self.wait(interval)));
+        self.add(bundle, now.after(self.wait(interval)));
     }
 
     /// The client is offered this to see whether it wants it by now.
-    pub(super) fn add_probe(
-        &mut self,
-        bundle: &Bundle,
-        amounts: &Amounts,
-        now: Instant,
-        interval: Duration,
-    ) {
+    pub(super) fn add_probe(&mut self, bundle: &Bundle, now: Instant, interval: Duration) {
         self.probed = true;
         // The client is the last of those that are due.
         for returned in &mut self.list {
             returned.until = returned.until.max(now);
         }
-        self.add(bundle, amounts, now.after(self.wait(interval)));
+        self.add(bundle, now.after(self.wait(interval)));
     }
 
-    fn add(&mut self, bundle: &Bundle, amounts: &Amounts, until: Instant) {
+    fn add(&mut self, bundle: &Bundle, until: Instant) {
         let new = Returned {
             bundle: bundle.clone(),
-            amounts: amounts.clone(),
             until,
         };
         let effort = &mut { usize::MAX };
         let is_known = |known: &Returned, effort: &mut usize| {
-            known.until >= until && known.contains(bundle, amounts, effort)
+            known.until >= until && known.contains(bundle, effort)
         };
         if self.list.iter().any(|known| is_known(known, effort)) {
             return;
         }
-        self.list.retain(|known| {
-            known.until > until || !new.contains(&known.bundle, &known.amounts, effort)
-        });
+        self.list
+            .retain(|known| known.until > until || !new.contains(&known.bundle, effort));
         if self.list.len() == BUNDLES_MAX {
             let soonest = (0..BUNDLES_MAX).min_by_key(|at| self.list[*at].until);
             self.list.remove(soonest.expect("there are some"));
@@ -114,17 +101,11 @@ impl Returns {
     }
 
     /// What the returned bundles say about this one. `effort` goes down by what it took.
-    pub(super) fn evidence(
-        &self,
-        bundle: &Bundle,
-        amounts: &Amounts,
-        now: Instant,
-        effort: &mut usize,
-    ) -> Evidence {
+    pub(super) fn evidence(&self, bundle: &Bundle, now: Instant, effort: &mut usize) -> Evidence {
         let latest = self
             .list
             .iter()
-            .filter(|returned| returned.contains(bundle, amounts, effort))
+            .filter(|returned| returned.contains(bundle, effort))
             .map(|returned| returned.until)
             .max();
         match latest {
@@ -164,28 +145,26 @@ mod tests {
             Self(Returns::default(), Kinds::default())
         }
 
-        fn bundle(&mut self, text: &str) -> (Bundle, Amounts) {
-            let bag = parse(text, &Role::DEFAULT).unwrap();
-            let amounts = self.1.amounts(&bag);
-            (bag.into(), amounts)
+        fn bundle(&mut self, text: &str) -> Bundle {
+            Bundle::of(parse(text, &Role::DEFAULT).unwrap(), &mut self.1)
         }
 
         fn returns(&mut self, text: &str, seconds: u64) {
-            let (bundle, amounts) = self.bundle(text);
-            self.0.add_return(&bundle, &amounts, at(seconds), SECOND);
+            let bundle = self.bundle(text);
+            self.0.add_return(&bundle, at(seconds), SECOND);
             self.0.check_invariants();
         }
 
         fn is_probed(&mut self, text: &str, seconds: u64) {
-            let (bundle, amounts) = self.bundle(text);
-            self.0.add_probe(&bundle, &amounts, at(seconds), SECOND);
+            let bundle = self.bundle(text);
+            self.0.add_probe(&bundle, at(seconds), SECOND);
             self.0.check_invariants();
         }
 
         fn evidence(&mut self, text: &str, seconds: u64) -> Evidence {
-            let (bundle, amounts) = self.bundle(text);
+            let bundle = self.bundle(text);
             let effort = &mut { usize::MAX };
-            self.0.evidence(&bundle, &amounts, at(seconds), effort)
+            self.0.evidence(&bundle, at(seconds), effort)
         }
     }
 

@@ -8,6 +8,7 @@ use crate::resources::Resources;
 use crate::roles::Role;
 
 use super::bits::BitSet;
+use super::bundle::Bundle;
 use super::core::{Allocator, amounts_of};
 use super::framework::{Client, Framework, FrameworkSpec};
 use super::sorter::{Amounts, Weight};
@@ -93,10 +94,9 @@ impl Allocator {
             for agent in agents {
                 let held = self.agents[agent].take_all(number);
                 let held = held.expect("clients know on which agents they hold something");
-                let amounts = self.kinds.amounts(&held);
                 self.consume_less(number, &held);
                 self.count_still(number, agent, &held);
-                self.release(number, agent, &amounts, true);
+                self.release(number, agent, held.amounts(), true);
                 self.settle(agent);
             }
         }
@@ -243,7 +243,8 @@ impl Allocator {
             self.roles.charge(client.node, &amounts);
             self.count_once(number, agent, &counting);
             self.consume(number, &part);
-            self.agents[agent].hold(number, part.into());
+            let part = Bundle::of(part, &mut self.kinds);
+            self.agents[agent].hold(number, part, &mut self.kinds);
         }
     }
 

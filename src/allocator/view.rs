@@ -1,55 +1,46 @@
 //! What frameworks see of an agent: the part of its available resources that a role and a set of
 //! capabilities may be offered, and which refused bundles contain it.
 
-use std::borrow::Cow;
-
 use crate::resources::{Resource, ResourceName, Resources, Value};
 use crate::roles::Role;
 
 use super::agent::{Agent, is_visible};
 use super::bundle::Bundle;
+use super::filters::Blocking;
 use super::framework::Capabilities;
 use super::ledger::{Cut, Ledger, Right};
 use super::role_tree::RoleTree;
-use super::sorter::{Amounts, Kinds, counts_for_quota, scalar};
+use super::sorter::{Kinds, counts_for_quota, scalar};
 
 /// How many thousandths a unit has.
 const UNIT: u128 = 1000;
 
 /// One part of what an agent has available.
 #[derive(Clone, Debug)]
-pub(super) struct View<'a> {
+pub(super) struct View {
     /// True when it is all that the agent has available.
     pub(super) is_whole: bool,
     pub(super) resources: Bundle,
-    pub(super) amounts: Cow<'a, Amounts>,
     /// The refused bundles of the agent that contain all of it.
-    pub(super) blocking: Vec<u32>,
+    pub(super) blocking: Blocking,
     /// Why it is less than what the agent has available, if quota is the reason.
     pub(super) cut: Option<Cut>,
 }
 
-impl<'a> View<'a> {
-    fn whole(agent: &'a Agent) -> Self {
+impl View {
+    fn whole(agent: &Agent) -> Self {
         Self {
             is_whole: true,
             resources: agent.available.clone(),
-            amounts: Cow::Borrowed(&agent.available_amounts),
             blocking: agent.filters.blocking(&agent.available),
             cut: None,
         }
     }
 
-    fn part(
-        agent: &Agent,
-        role: &Role,
-        capabilities: Capabilities,
-        kinds: &mut Kinds,
-    ) -> View<'static> {
+    fn part(agent: &Agent, role: &Role, capabilities: Capabilities, kinds: &mut Kinds) -> Self {
         let visible = |item: &_| is_visible(item, role, capabilities);
-        let resources = Bundle::from(agent.available.filter(visible));
-        View {
-            amounts: Cow::Owned(kinds.amounts(&resources)),
+        let resources = Bundle::of(agent.available.filter(visible), kinds);
+        Self {
             blocking: agent.filters.blocking(&resources),
             resources,
             is_whole: false,
@@ -58,11 +49,11 @@ impl<'a> View<'a> {
     }
 
     /// The view with no more of each resource than quota leaves.
-    fn cut(&self, agent: &Agent, cuts: &[(usize, u128, Cut)], kinds: &mut Kinds) -> View<'static> {
+    fn cut(&self, agent: &Agent, cuts: &[(usize, u128, Cut)], kinds: &mut Kinds) -> Self {
         let most = cuts.iter().map(|(number, most, _)| (*number, *most));
-        let resources = Bundle::from(cut(&self.resources, most.collect(), kinds));
-        View {
-            amounts: Cow::Owned(kinds.amounts(&resources)),
+        let part = cut(&self.resources, most.collect(), kinds);
+        let resources = Bundle::of(part, kinds);
+        Self {
             blocking: agent.filters.blocking(&resources),
             resources,
             is_whole: false,
@@ -109,7 +100,7 @@ pub(super) struct QuotaRule<'a> {
 
 /// True when everybody sees everything that the agent has available.
 pub(super) fn is_plain(agent: &Agent) -> bool {
-    !agent.has_reserved && agent.special == Capabilities::default()
+    agent.available.is_plain()
 }
 
 /// The views of one agent that were asked for during a visit.
@@ -117,11 +108,11 @@ pub(super) fn is_plain(agent: &Agent) -> bool {
 pub(super) struct Views<'a> {
     agent: &'a Agent,
     rule: Option<QuotaRule<'a>>,
-    whole: Option<View<'a>>,
+    whole: Option<View>,
     /// The number of the role that `parts` are of: roles are gone through one by one.
     role: u32,
     /// By those capabilities that make a difference on this agent.
-    parts: Vec<(Capabilities, View<'a>)>,
+    parts: Vec<(Capabilities, View)>,
 }
 
 impl<'a> Views<'a> {
@@ -147,7 +138,7 @@ impl<'a> Views<'a> {
     }
 
     /// Everything that the agent has available.
-    pub(super) fn whole(&mut self) -> &View<'a> {
+    pub(super) fn whole(&mut self) -> &View {
         self.whole.get_or_insert_with(|| View::whole(self.agent))
     }
 
@@ -157,7 +148,7 @@ impl<'a> Views<'a> {
         (number, role): (u32, &Role),
         capabilities: Capabilities,
         kinds: &mut Kinds,
-    ) -> &View<'a> {
+    ) -> &View {
         if self.is_uniform() {
             return self.whole();
         }
@@ -165,7 +156,7 @@ impl<'a> Views<'a> {
             self.parts.clear();
             self.role = number;
         }
-        let capabilities = capabilities.both(self.agent.special);
+        let capabilities = capabilities.both(self.agent.available.special());
         let known = self.parts.iter().position(|(c, _)| *c == capabilities);
         let at = match known {
             Some(at) => at,
@@ -183,7 +174,7 @@ impl<'a> Views<'a> {
         (number, role): (u32, &Role),
         capabilities: Capabilities,
         kinds: &mut Kinds,
-    ) -> View<'a> {
+    ) -> View {
         let (agent, rule) = (self.agent, self.rule);
         let plain = is_plain(agent);
         let view = if plain {
@@ -197,7 +188,8 @@ impl<'a> Views<'a> {
         let account = rule.roles.account(number);
         let account = account.expect("roles with frameworks have accounts while there is quota");
         let cuts = if plain {
-            rule.ledger.cuts(account, rule.right, &view.amounts)
+            rule.ledger
+                .cuts(account, rule.right, view.resources.amounts())
         } else {
             let wanted = kinds.quota_amounts(&view.resources);
             rule.ledger.cuts(account, rule.right, &wanted)

@@ -36,9 +36,19 @@ impl Resources {
     /// These resources after a conversion; none when they do not hold what it consumes.
     #[must_use]
     pub fn convert(&self, conversion: &Conversion) -> Option<Self> {
-        let mut after = self.checked_sub(&conversion.consumed)?;
-        after.add_all(&conversion.converted);
-        Some(after)
+        let mut after = self.clone();
+        after.convert_here(conversion).then_some(after)
+    }
+
+    /// The same in place, which costs what the conversion has and not what there is. False, and
+    /// nothing has changed, when what it consumes is not here.
+    pub fn convert_here(&mut self, conversion: &Conversion) -> bool {
+        let has = self.contains(&conversion.consumed);
+        if has {
+            self.subtract_all(&conversion.consumed);
+            self.add_all(&conversion.converted);
+        }
+        has
     }
 
     /// What operations have made: dynamic reservations and persistent volumes.

@@ -96,6 +96,11 @@ fn thousandths(scalar: Scalar) -> u128 {
 pub(crate) struct Amounts(Vec<u128>);
 
 impl Amounts {
+    /// Nothing at all.
+    pub(crate) const fn none() -> Self {
+        Self(Vec::new())
+    }
+
     pub(super) fn increase(&mut self, number: usize, by: u128) {
         if number >= self.0.len() {
             self.0.resize(number + 1, 0);

@@ -2,6 +2,7 @@
 
 mod amounts;
 mod drf;
+mod order;
 mod random;
 mod selection;
 mod share;

@@ -1,6 +1,7 @@
 //! Some of the top-level roles in their order: those that are owed something, those that are not
 //! closed by their limits. So that a pass over thousands of roles looks at those that matter.
 
+use super::order::Order;
 use crate::allocator::bits::BitSet;
 
 /// What can be noted of a top-level role.
@@ -30,7 +31,7 @@ pub(super) struct Selection {
     /// True when the order is that of those without the mark.
     others: bool,
     /// Sorted as the list is; not kept while nothing is marked.
-    order: Vec<u32>,
+    order: Order,
 }
 
 impl Selection {
@@ -39,7 +40,7 @@ impl Selection {
         Self {
             marked: BitSet::default(),
             others,
-            order: Vec::new(),
+            order: Order::default(),
         }
     }
 
@@ -48,7 +49,7 @@ impl Selection {
         if self.others && self.marked.is_empty() {
             list
         } else {
-            &self.order
+            self.order.as_slice()
         }
     }
 
@@ -79,7 +80,7 @@ impl Selection {
     /// True when a changed mark means that the whole list has to be gone through: the order was not
     /// kept before, or need not be any more.
     pub(super) fn must_rebuild(&self) -> bool {
-        self.order.is_empty() || self.marked.is_empty()
+        self.order.as_slice().is_empty() || self.marked.is_empty()
     }
 
     /// Takes over the order of the list.
@@ -89,12 +90,12 @@ impl Selection {
             let taken = list.iter().copied();
             let (marked, others) = (&self.marked, self.others);
             let taken = taken.filter(|node| marked.contains(*node) != others);
-            self.order.extend(taken);
+            self.order.rebuild(taken);
         }
     }
 
     /// The order, to move nodes in it.
-    pub(super) fn order_mut(&mut self) -> &mut Vec<u32> {
+    pub(super) fn order_mut(&mut self) -> &mut Order {
         &mut self.order
     }
 

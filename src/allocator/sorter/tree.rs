@@ -12,6 +12,7 @@ use crate::allocator::slots::Slots;
 use crate::base::Rng;
 
 use super::drf::{Standing, level};
+use super::order::Order;
 use super::random::Draw;
 use super::selection::{Mark, Selection, Walk};
 use super::{Amounts, Share, Weight};
@@ -41,7 +42,7 @@ struct Node {
     /// All children by label.
     children: Vec<u32>,
     /// Children with active clients, in DRF order unless outdated.
-    order: Vec<u32>,
+    order: Order,
     outdated: bool,
     /// Active clients here and below.
     active: u32,
@@ -93,7 +94,7 @@ impl ShareTree {
             return;
         }
         if selection.must_rebuild() {
-            selection.rebuild(&root.order);
+            selection.rebuild(root.order.as_slice());
             return;
         }
         if self.nodes[node].active == 0 {
@@ -101,9 +102,10 @@ impl ShareTree {
         }
         let keeps = selection.keeps(node);
         let mut order = std::mem::take(selection.order_mut());
-        let at = order.partition_point(|other| self.precedes(*other, node));
-        match (order.get(at) == Some(&node), keeps) {
-            (true, false) => drop(order.remove(at)),
+        let nodes = order.as_slice();
+        let at = nodes.partition_point(|other| self.precedes(*other, node));
+        match (nodes.get(at) == Some(&node), keeps) {
+            (true, false) => order.remove(at),
             (false, true) => order.insert(at, node),
             _ => {}
         }
@@ -125,7 +127,7 @@ impl ShareTree {
 
     /// The top-level roles with active clients that a walk visits, first in order first.
     pub(crate) fn tops(&self, walk: Walk) -> &[u32] {
-        let all = &self.nodes[Self::ROOT].order;
+        let all = self.nodes[Self::ROOT].order.as_slice();
         match walk {
             Walk::All => all,
             Walk::Open => self.open.of(all),
@@ -269,12 +271,13 @@ impl ShareTree {
             standing.share = Share::dominant(&node.allocated, &self.totals, node.weight);
             standing.history += 1;
             // A grant moves nobody forward.
-            let behind = self.count_before(&self.nodes[parent].order[before + 1..], at);
-            self.nodes[parent].order[before..=before + behind].rotate_left(1);
+            let siblings = self.nodes[parent].order.as_slice();
+            let behind = self.count_before(&siblings[before + 1..], at);
+            self.nodes[parent].order.move_back(before, behind);
             for (mark, before) in selected.into_iter().flatten() {
                 let mut order = std::mem::take(self.selection_mut(mark).order_mut());
-                let behind = self.count_before(&order[before + 1..], at);
-                order[before..=before + behind].rotate_left(1);
+                let behind = self.count_before(&order.as_slice()[before + 1..], at);
+                order.move_back(before, behind);
                 *self.selection_mut(mark).order_mut() = order;
             }
             at = parent;
@@ -286,16 +289,13 @@ impl ShareTree {
     pub(crate) fn position(&self, parent: u32, child: u32) -> usize {
         let node = &self.nodes[parent];
         assert!(!node.outdated, "passes work on a refreshed tree");
-        let (front, rest) = node.order.split_at(FRONT.min(node.order.len()));
+        let order = node.order.as_slice();
+        let (front, rest) = order.split_at(FRONT.min(order.len()));
         let at = match front.iter().position(|sibling| *sibling == child) {
             Some(at) => return at,
             None => FRONT + rest.partition_point(|sibling| self.precedes(*sibling, child)),
         };
-        assert_eq!(
-            node.order.get(at),
-            Some(&child),
-            "active children have a place"
-        );
+        assert_eq!(order.get(at), Some(&child), "active children have a place");
         at
     }
 
@@ -333,7 +333,10 @@ impl ShareTree {
                 self.standings[slot as usize].share =
                     Share::dominant(&node.allocated, &self.totals, node.weight);
             }
-            let parents = self.nodes.iter().filter(|(_, node)| !node.order.is_empty());
+            let parents = self
+                .nodes
+                .iter()
+                .filter(|(_, node)| !node.order.as_slice().is_empty());
             let parents: Vec<u32> = parents.map(|(slot, _)| slot).collect();
             for slot in parents {
                 self.mark(slot);
@@ -356,16 +359,13 @@ impl ShareTree {
             self.level(&children);
         }
         let mut order = std::mem::take(&mut self.nodes[parent].order);
-        order.clear();
-        order.extend(
-            children
-                .iter()
-                .filter(|child| self.nodes[**child].active > 0),
-        );
-        order.sort_unstable_by(|a, b| self.standing(*a).compare(self.standing(*b)));
+        let active = |child: &u32| self.nodes[*child].active > 0;
+        order.rebuild_by(children.iter().copied().filter(active), |a, b| {
+            self.standing(a).compare(self.standing(b))
+        });
         if parent == Self::ROOT {
-            self.owed.rebuild(&order);
-            self.open.rebuild(&order);
+            self.owed.rebuild(order.as_slice());
+            self.open.rebuild(order.as_slice());
         }
         let node = &mut self.nodes[parent];
         (node.children, node.order, node.outdated) = (children, order, false);
@@ -404,7 +404,7 @@ impl ShareTree {
 
     /// The active children of a node, first in order first.
     pub(crate) fn in_order(&self, node: u32) -> &[u32] {
-        &self.nodes[node].order
+        self.nodes[node].order.as_slice()
     }
 
     /// What a node stands for.
@@ -483,11 +483,12 @@ impl ShareTree {
                 continue;
             }
             if slot == Self::ROOT {
-                self.owed.check_invariants(&node.order);
-                self.open.check_invariants(&node.order);
+                self.owed.check_invariants(node.order.as_slice());
+                self.open.check_invariants(node.order.as_slice());
             }
             assert!(
                 node.order
+                    .as_slice()
                     .windows(2)
                     .all(|pair| self.precedes(pair[0], pair[1])),
                 "{} is sorted",
@@ -506,7 +507,7 @@ impl Node {
             weight: Weight::default(),
             allocated: Amounts::default(),
             children: Vec::new(),
-            order: Vec::new(),
+            order: Order::default(),
             outdated: false,
             active: 0,
         }

@@ -1,7 +1,7 @@
 //! The bounds of the rule in `demand.rs`. As stories: `tests/scenarios/allocator/{demand,picky,
 //! big-task}.txt`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use crate::base::{AgentId, Instant};
 use crate::quota::Quota;
 
+use super::super::bundle::Bundle;
 use super::super::demand::Demand;
 use super::super::returns::Evidence;
 use super::super::*;
@@ -180,11 +181,11 @@ proptest! {
                 prop_assert_eq!(&first.agent, &named.agent);
                 let report = allocator.pass.as_ref().map_or(&allocator.last_report, |p| &p.report);
                 let seen = named.resources.unallocated();
-                let amounts = allocator.kinds.amounts(&seen);
+                let seen = Bundle::of(seen, &mut allocator.kinds);
                 let client = allocator.known_client(&named.framework, &named.role).unwrap();
                 let kind = allocator.agents[allocator.agent_slots[&named.agent]].kind;
                 let evidence = allocator.demand.evidence_at(
-                    (client, kind), (&seen.into(), &amounts), now);
+                    (client, kind), &seen, now);
                 let probed = report.probes > 0;
                 prop_assert!(
                     first == named || probed || evidence != Evidence::None,
@@ -275,9 +276,9 @@ fn memory_is_bounded() {
         .collect();
     for cpus in 1..40_u64 {
         let bundle = bag(&format!("cpus:{cpus};mem:{}", 100 - cpus));
-        let amounts = kinds.amounts(&bundle);
+        let bundle = Bundle::of(bundle, &mut kinds);
         for kind in &numbers {
-            demand.returned((7, *kind), &bundle.clone().into(), &amounts, at(cpus));
+            demand.returned((7, *kind), &bundle, at(cpus));
         }
     }
     demand.check_invariants(numbers.iter().copied());
@@ -335,5 +336,49 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+
+    /// Where nobody uses what there is, whose turn it is to be asked is found at once; debug builds
+    /// find it one by one, too, and compare. Some refuse for long, some cannot be offered small
+    /// agents, and all are asked again and again.
+    #[test]
+    fn whose_turn_it_is_is_found_at_once(
+        frameworks in 3_u32..30,
+        rounds in proptest::collection::vec((0_u32..5, 500_u64..3000), 10..60),
+    ) {
+        let mut allocator = Allocator::new(AllocatorConfig::default());
+        for number in 0..6 {
+            let total = ["cpus:4;mem:400", "cpus:2;mem:400", "cpus:4;mem:400"][number % 3];
+            let id = agent(u32::try_from(number).unwrap());
+            allocator.add_agent(id, agent_of(0, total), &BTreeMap::new());
+        }
+        for number in 0..frameworks {
+            let mut spec = spec(&["dev"]);
+            if number % 5 == 0 {
+                spec.min_allocatable = [(role("dev"), vec![bag("cpus:3").quantities()])].into();
+            }
+            allocator.add_framework(&framework(number), &spec, &BTreeMap::new());
+        }
+        let (mut now, mut offered) = (0, BTreeMap::new());
+        for (habit, later) in rounds {
+            now += later;
+            for offer in pass(&mut allocator, at(now)) {
+                *offered.entry(offer.framework.clone()).or_insert(0) += 1;
+                let number: u32 = offer.framework.as_str()[1..].parse().unwrap();
+                let refuse_for = Duration::from_secs(u64::from((number + habit) % 4) * 3);
+                let filter = Some(Filter { refuse_for, offer: 0 });
+                let (who, whose, what) = (&offer.framework, &offer.agent, &offer.resources);
+                allocator.decline(who, whose, what, filter, at(now));
+                if habit == 4 && number.is_multiple_of(3) {
+                    allocator.demand_changed(who, &BTreeSet::new());
+                }
+            }
+            allocator.check_invariants();
+        }
+        prop_assert!(offered.len() > 2, "{offered:?}");
     }
 }
