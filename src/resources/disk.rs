@@ -1,5 +1,8 @@
 //! What makes some disk space special: where it comes from, and the volume made of it.
 
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
+
 use super::{Labels, ResourceError};
 
 /// The id and the creator of a persistent volume.
@@ -50,8 +53,10 @@ pub struct DiskSource {
     pub profile: Option<String>,
 }
 
-/// Everything special about a disk resource. At least one part is present.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Everything special about a disk resource. At least one part is present. Two are the same whatever
+/// `volume` says: it is about how the space is used, and each task that has the volume may use it in
+/// another way, read-only for one, elsewhere in its sandbox.
+#[derive(Clone, Debug, Default)]
 pub struct Disk {
     /// Set for persistent volumes.
     pub persistence: Option<Persistence>,
@@ -59,6 +64,38 @@ pub struct Disk {
     pub volume: Option<Volume>,
     /// Unset for the work directory's own disk.
     pub source: Option<DiskSource>,
+}
+
+impl Disk {
+    fn identity(&self) -> (Option<&Persistence>, Option<&DiskSource>) {
+        (self.persistence.as_ref(), self.source.as_ref())
+    }
+}
+
+impl PartialEq for Disk {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Disk {}
+
+impl PartialOrd for Disk {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Disk {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.identity().cmp(&other.identity())
+    }
+}
+
+impl Hash for Disk {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
 }
 
 impl Disk {

@@ -133,3 +133,50 @@ fn outlive(agent_flags: &[&str]) {
     cluster.wait_until("the volume is gone", limit, || !volume.exists());
     cluster.stop();
 }
+
+/// A volume that is taken read-only can be read, and neither written nor removed, by the task that has it.
+#[test]
+fn a_volume_that_is_read_only_stays_as_it_is() {
+    if !mesosd::testing::is_root() {
+        mesosd::testing::skip("a_volume_that_is_read_only_stays_as_it_is", "needs root");
+        return;
+    }
+    let flags = ["--launcher=linux"];
+    let cluster = Cluster::with_flags(1, "cpus:2;mem:512;disk:1024", &[], &flags);
+    let agents = cluster.json(&["agents"]);
+    let agent = agents[0]["id"].as_str().unwrap().to_owned();
+    let with = |field, json| [("slaveId", agent.as_str()), (field, json)];
+    for (path, field, json) in [
+        ("/reserve", "resources", RESERVED),
+        ("/create-volumes", "volumes", VOLUME),
+    ] {
+        let (code, reply) = post(&cluster, path, &with(field, json));
+        assert_eq!(code, 202, "{path}: {reply}");
+    }
+    let mut dev = subscriber(&cluster, "dev", "dev");
+    dev.submit(on_volume("writer", "echo kept > data/file"));
+    dev.wait_for("writer", TaskState::TaskFinished);
+
+    let words = "cat data/file; touch data/new || echo refused; rm -f data/file || echo refused; \
+                 echo more > data/file || echo refused; cat data/file; ls data";
+    let mut reader = on_volume("reader", words);
+    for resource in &mut reader.resources {
+        if let Some(disk) = &mut resource.disk
+            && let Some(volume) = &mut disk.volume
+        {
+            volume.mode = v1::volume::Mode::Ro.into();
+        }
+    }
+    dev.submit(reader);
+    let end = dev.end_of("reader");
+    assert_eq!(end.state(), TaskState::TaskFinished, "{end:?}");
+    let said = dev.text("reader", "stdout");
+    assert_eq!(said, "kept\nrefused\nrefused\nrefused\nkept\nfile\n");
+    let volume = cluster.work_dir(0).join("volumes/roles/dev/v1");
+    assert_eq!(
+        std::fs::read_to_string(volume.join("file")).unwrap(),
+        "kept\n"
+    );
+    dev.teardown();
+    cluster.stop();
+}
