@@ -109,7 +109,6 @@ impl Snapshot {
                 "slave/container_launch_errors",
                 counters.container_launch_errors as f64,
             ),
-            ("slave/executors_preempted", 0.0),
             (
                 "slave/executors_terminated",
                 counters.executors_terminated as f64,
@@ -169,21 +168,22 @@ impl Snapshot {
     }
 
     fn resource_metrics(&self, all: &mut BTreeMap<String, f64>) {
-        let total = self.total.quantities();
         let mut used = Resources::default();
         for executor in self.executors() {
             used += &executor.allocated();
         }
-        let used = used.quantities();
-        for name in ["cpus", "mem", "disk", "gpus"] {
-            let parsed = ResourceName::parse(name).expect("predefined names are well formed");
-            let (of, is) = (total.get(&parsed).as_f64(), used.get(&parsed).as_f64());
-            all.insert(format!("slave/{name}_total"), of);
-            all.insert(format!("slave/{name}_used"), is);
-            let share = if of > 0.0 { is / of } else { 0.0 };
-            all.insert(format!("slave/{name}_percent"), share);
-            for kind in ["total", "used", "percent"] {
-                all.insert(format!("slave/{name}_revocable_{kind}"), 0.0);
+        for (of, is, which) in [
+            (self.total.nonrevocable(), used.nonrevocable(), ""),
+            (self.total.revocable(), used.revocable(), "_revocable"),
+        ] {
+            let (of, is) = (of.quantities(), is.quantities());
+            for name in ["cpus", "mem", "disk", "gpus"] {
+                let parsed = ResourceName::parse(name).expect("predefined names are well formed");
+                let (of, is) = (of.get(&parsed).as_f64(), is.get(&parsed).as_f64());
+                let share = if of > 0.0 { is / of } else { 0.0 };
+                for (what, value) in [("total", of), ("used", is), ("percent", share)] {
+                    all.insert(format!("slave/{name}{which}_{what}"), value);
+                }
             }
         }
     }

@@ -266,6 +266,7 @@ impl Containerizer {
             sandbox: config.sandbox.clone(),
             runtime: self.engine.containers().join(container_id.as_str()),
             of_groups: matches!(config.kind, ContainerKind::TaskGroups(_)),
+            standalone: matches!(config.kind, ContainerKind::Standalone),
         })
     }
 

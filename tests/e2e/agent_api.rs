@@ -258,6 +258,10 @@ const NOT_HERE: &[(&str, &str)] = &[
     ("containerizer/fetcher/cache_size", "there is no cache"),
     ("containerizer/mesos/provisioner/", "there are no images"),
     (
+        "slave/executors_preempted",
+        "there is no controller of the quality of service",
+    ),
+    (
         "resource_provider_manager/",
         "there are no resource providers",
     ),

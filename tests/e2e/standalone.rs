@@ -4,11 +4,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use mesosd::proto::v1::TaskState::{TaskFailed, TaskRunning};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::agent_api::{Reply, call, get};
 use crate::cluster::Cluster;
+use crate::scheduler::{Scheduler, task};
 
 const AGENT: &str = "cpus:4;mem:2048;disk:1024";
 const LIMIT: Duration = Duration::from_secs(20);
@@ -75,6 +77,33 @@ fn containers_run_without_an_executor() {
     let said = std::fs::read_to_string(sandbox.join("stdout")).unwrap();
     let own = sandbox.display();
     assert_eq!(said, format!("{own}\n{own}\n"));
+    // Its sandbox has the name that it has on the host.
+    let stdout = get(
+        agent,
+        &format!("/files/read?path={own}/stdout&offset=0&length=5"),
+    );
+    assert_eq!(stdout.json()["data"], said[..5]);
+    let debug = get(agent, "/files/debug").json();
+    assert_eq!(debug[own.to_string()], own.to_string());
+    let listed = json!({"type": "LIST_FILES", "list_files": {"path": own.to_string()}});
+    let listed = call(agent, &listed).json();
+    let names = listed["list_files"]["file_infos"].to_string();
+    assert!(
+        names.contains("ends/stdout") && names.contains("ends/stderr"),
+        "{names}"
+    );
+    for (path, code) in [("", 404), ("/../../..", 400), ("/nothing", 404)] {
+        let path = format!(
+            "/files/browse?path={}{path}",
+            sandbox.parent().unwrap().display()
+        );
+        let path = if code == 400 {
+            path.replace("containers", "containers/ends")
+        } else {
+            path
+        };
+        assert_eq!(get(agent, &path).code, code, "{path}");
+    }
     // What has ended is known until it is removed.
     assert_eq!(launch(agent, "ends", words, Value::Null).code, 202);
     assert_eq!(kill(agent, "ends", 9), 404);
@@ -153,6 +182,38 @@ fn containers_run_without_an_executor() {
         );
         assert_eq!(ended["state"], "TASK_FAILED");
     }
+    cluster.stop();
+}
+
+/// As in Mesos, the container of an executor can be waited for and be sent signals, by who looks after it.
+#[test]
+fn containers_of_executors_are_waited_for_and_killed() {
+    let cluster = Cluster::start(1, AGENT);
+    let agent = cluster.agents[0].address;
+    let mut scheduler = Scheduler::start(&cluster, "own");
+    let trap = "trap 'exit 7' USR1; while :; do sleep 0.05; done";
+    for (id, signal, state) in [("hears", 10, TaskFailed), ("dies", 9, TaskFailed)] {
+        scheduler.submit(task(id, trap));
+        scheduler.wait_for(id, TaskRunning);
+        let all = get(agent, "/containers").json();
+        let name = all[0]["container_id"].as_str().unwrap().to_owned();
+        assert_eq!(remove(agent, &name), 409, "it runs");
+        let waiting = {
+            let name = name.clone();
+            std::thread::spawn(move || wait(agent, &name))
+        };
+        // The shell has to set its trap first.
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(kill(agent, &name, signal), 200, "{id}");
+        assert_eq!(scheduler.end_of(id).state(), state, "{id}");
+        let ended = waiting.join().unwrap();
+        assert_eq!(ended.code, 200, "{id}: {}", ended.text());
+        let ended = ended.json();
+        assert!(ended["wait_container"].is_object(), "{id}: {ended}");
+        assert_eq!(kill(agent, &name, 9), 404, "{id}");
+        assert_eq!(wait(agent, &name).code, 404, "{id}");
+    }
+    scheduler.teardown();
     cluster.stop();
 }
 

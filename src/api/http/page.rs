@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::api::service::daemon::Daemon;
+use crate::resources::{Quantities, ResourceName};
 use crate::{agent, master};
 
 /// A master's page.
@@ -24,8 +25,31 @@ pub(super) fn master(snapshot: &master::Snapshot, daemon: &Daemon) -> String {
         ("frameworks", snapshot.frameworks.len().to_string()),
         ("tasks", tasks.to_string()),
         ("offers", snapshot.offers.len().to_string()),
+        ("in use", in_use(snapshot)),
     ];
     page("master", daemon, &rows)
+}
+
+/// What tasks and executors hold of all that agents have.
+fn in_use(snapshot: &master::Snapshot) -> String {
+    let (mut total, mut used) = (Quantities::new(), Quantities::new());
+    for agent in snapshot.agents.values() {
+        total.add(&agent.total.quantities());
+        used.add(&snapshot.agent_allocated(agent).quantities());
+    }
+    let share = |(name, unit): (&str, &str)| {
+        let key = ResourceName::parse(name).ok()?;
+        let (of, is) = (total.get(&key).as_f64(), used.get(&key).as_f64());
+        (of > 0.0).then(|| format!("{is} of {of} {name}{unit}"))
+    };
+    let all = [
+        ("cpus", ""),
+        ("gpus", ""),
+        ("mem", " (MB)"),
+        ("disk", " (MB)"),
+    ];
+    let all: Vec<String> = all.into_iter().filter_map(share).collect();
+    all.join(", ")
 }
 
 /// The page of a master that does not lead.
@@ -85,7 +109,7 @@ fn page(role: &str, daemon: &Daemon, rows: &[(&str, String)]) -> String {
     }
     text.push_str(
         "</table><p><a href=health>health</a> <a href=version>version</a> \
-         <a href=metrics/snapshot>metrics</a>\n",
+         <a href=metrics/snapshot>metrics</a> <a href=help>all endpoints</a>\n",
     );
     text
 }

@@ -32,9 +32,10 @@ impl AgentCalls {
         statistics: Statistics,
         guests: Option<Guests>,
     ) -> Self {
+        let guests = GuestCalls::new(guests);
         Self {
-            guests: GuestCalls::new(guests),
-            files: FileCalls::of_agent(&daemon, agent.clone()),
+            files: FileCalls::of_agent(&daemon, agent.clone(), guests.clone()),
+            guests,
             agent,
             daemon,
             measurements: Measurements::new(statistics),

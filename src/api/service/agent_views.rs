@@ -20,7 +20,10 @@ pub(super) fn state(snapshot: &Snapshot) -> response::GetState {
 pub(super) fn agent(snapshot: &Snapshot) -> response::GetAgent {
     response::GetAgent {
         agent_info: Some(v1::AgentInfo::clone(&snapshot.info)),
-        ..response::GetAgent::default()
+        drain_config: snapshot.drain.map(|(config, _)| config),
+        estimated_drain_start_time: snapshot.drain.map(|(_, since)| v1::TimeInfo {
+            nanoseconds: i64::try_from(since.0).unwrap_or(i64::MAX),
+        }),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::daemon::Daemon;
+use super::guests::GuestCalls;
 use super::operator::aside;
 use super::sandboxes::{self, Place};
 use crate::agent::Handle;
@@ -25,6 +26,8 @@ pub struct FileCalls {
     log: Option<Arc<Log>>,
     /// Whose sandboxes are shown too.
     agent: Option<Handle>,
+    /// Standalone containers, whose sandboxes are shown too.
+    guests: GuestCalls,
     open: Arc<Semaphore>,
 }
 
@@ -57,20 +60,21 @@ impl FileCalls {
     /// The files of a master: its log.
     #[must_use]
     pub fn of_master(daemon: &Daemon) -> Self {
-        Self::new("/master/log", daemon, None)
+        Self::new("/master/log", daemon, None, GuestCalls::new(None))
     }
 
-    /// The files of an agent: its log and the sandboxes of its executors.
+    /// The files of an agent: its log, the sandboxes of its executors and of standalone containers.
     #[must_use]
-    pub fn of_agent(daemon: &Daemon, agent: Handle) -> Self {
-        Self::new("/slave/log", daemon, Some(agent))
+    pub fn of_agent(daemon: &Daemon, agent: Handle, guests: GuestCalls) -> Self {
+        Self::new("/slave/log", daemon, Some(agent), guests)
     }
 
-    fn new(name: &'static str, daemon: &Daemon, agent: Option<Handle>) -> Self {
+    fn new(name: &'static str, daemon: &Daemon, agent: Option<Handle>, guests: GuestCalls) -> Self {
         let log = daemon.log_file.clone().map(|path| Log { name, path });
         Self {
             log: log.map(Arc::new),
             agent,
+            guests,
             open: Arc::new(Semaphore::new(OPEN_MAX)),
         }
     }
@@ -148,6 +152,10 @@ impl FileCalls {
             Some(agent) => sandboxes::attached(&agent.snapshot().await?),
             None => BTreeMap::new(),
         };
+        for (_, sandbox) in self.guests.sandboxes() {
+            let sandbox = sandbox.display().to_string();
+            all.insert(sandbox.clone(), sandbox);
+        }
         if let Some(log) = &self.log {
             all.insert(log.name.to_owned(), log.path.display().to_string());
         }
@@ -163,6 +171,9 @@ impl FileCalls {
 
     async fn place(&self, path: &str) -> Result<Place, ApiError> {
         if let Some(place) = self.log.as_ref().and_then(|log| log.place(path)) {
+            return Ok(place);
+        }
+        if let Some(place) = sandboxes::find_standalone(&self.guests.sandboxes(), path) {
             return Ok(place);
         }
         match &self.agent {

@@ -1,6 +1,8 @@
 //! Nested containers, for operators and for executors that make containers of their own; and
 //! standalone containers, for operators.
 
+use std::path::PathBuf;
+
 use tokio::sync::{OwnedMutexGuard, mpsc};
 
 use crate::api::error::ApiError;
@@ -146,6 +148,14 @@ impl GuestCalls {
         self.guests
             .as_ref()
             .map(Guests::standalone)
+            .unwrap_or_default()
+    }
+
+    /// Sandboxes of standalone containers that are known.
+    pub(super) fn sandboxes(&self) -> Vec<(ContainerId, PathBuf)> {
+        self.guests
+            .as_ref()
+            .map(Guests::sandboxes)
             .unwrap_or_default()
     }
 

@@ -1,6 +1,7 @@
 //! Shell: the service layer: typed calls in, typed answers out, the same for every front end.
 
 pub mod agent;
+pub mod agent_metrics;
 mod agent_views;
 pub(in crate::api) mod attach;
 pub mod daemon;

@@ -4,6 +4,8 @@
 //! <sandbox's path on the host>/...
 //! /frameworks/<framework>/executors/<executor>/runs/<container | latest>/...
 //! ```
+//!
+//! Standalone containers have the first form only.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -11,6 +13,7 @@ use std::sync::Arc;
 
 use crate::agent::{Executor, Snapshot};
 use crate::api::error::ApiError;
+use crate::base::ContainerId;
 use crate::files::FilesError;
 
 /// A place in a sandbox.
@@ -57,6 +60,17 @@ pub(super) fn attached(snapshot: &Snapshot) -> BTreeMap<String, String> {
         }
     }
     all
+}
+
+/// Finds the sandbox of a standalone container, named by its path on the host.
+pub(super) fn find_standalone(standalone: &[(ContainerId, PathBuf)], path: &str) -> Option<Place> {
+    standalone.iter().find_map(|(_, sandbox)| {
+        let inner = Path::new(path).strip_prefix(sandbox).ok()?;
+        Some(Place {
+            sandbox: sandbox.clone(),
+            path: inner.to_owned(),
+        })
+    })
 }
 
 /// The parts of a virtual path.
@@ -144,6 +158,14 @@ mod tests {
             ("latest", true)
         );
         assert_eq!(name.outer, Path::new("/"));
+
+        let standalone = [(ContainerId::new("c"), PathBuf::from("/w/containers/c"))];
+        let place = find_standalone(&standalone, "/w/containers/c/a/b").unwrap();
+        assert_eq!(place.sandbox, Path::new("/w/containers/c"));
+        assert_eq!(place.path, Path::new("a/b"));
+        for path in ["/w/containers", "/w/containers/cc", "containers/c"] {
+            assert_eq!(find_standalone(&standalone, path), None, "{path}");
+        }
 
         for path in [
             "",

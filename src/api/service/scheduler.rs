@@ -116,6 +116,15 @@ impl SchedulerCalls {
         subscription(call.clone()).map(|_| ())
     }
 
+    /// Whether [`Self::call`] would understand the call.
+    ///
+    /// # Errors
+    ///
+    /// A call without its parts, or without a type that is served.
+    pub fn check(&self, call: &Call) -> Result<(), ApiError> {
+        parse(call.clone()).map(|_| ())
+    }
+
     /// Every other call; `stream_id` is the name that the caller gave.
     ///
     /// # Errors

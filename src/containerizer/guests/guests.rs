@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::hosts::Hosts;
 use super::place::Place;
 use super::plan::{GuestPlan, GuestUser};
 use super::process::{Control, Lines, Spawned, Window, spawn};
@@ -87,6 +88,7 @@ pub struct Guests(Arc<Inner>);
 struct Inner {
     containerizer: Arc<Containerizer>,
     standalone: Arc<Standalones>,
+    hosts: Hosts,
     all: Mutex<BTreeMap<Vec<String>, Arc<Guest>>>,
 }
 
@@ -128,6 +130,7 @@ impl Guests {
     pub fn new(containerizer: Arc<Containerizer>, sandboxes: PathBuf) -> Self {
         let standalone = Standalones::new(Arc::clone(&containerizer), sandboxes);
         Self(Arc::new(Inner {
+            hosts: Hosts::new(Arc::clone(&containerizer)),
             containerizer,
             standalone: Arc::new(standalone),
             all: Mutex::default(),
@@ -317,6 +320,7 @@ impl Guests {
     /// A container is gone, with all its guests. True if it was a standalone one.
     pub async fn ended(&self, container: &ContainerId, ended: &Ended) -> bool {
         self.forget_house(container);
+        self.0.hosts.ended(container, ended);
         self.0.standalone.ended(container, ended).await
     }
 
@@ -326,14 +330,23 @@ impl Guests {
         self.0.standalone.running()
     }
 
-    /// Waits for the end of a guest or of a standalone container.
+    /// The sandboxes of standalone containers that are known, by container.
+    #[must_use]
+    pub fn sandboxes(&self) -> Vec<(ContainerId, PathBuf)> {
+        self.0.standalone.sandboxes()
+    }
+
+    /// Waits for the end of a guest, of a standalone container or of an executor's.
     ///
     /// # Errors
     ///
     /// There is no such container.
     pub async fn wait(&self, id: &v1::ContainerId) -> Result<WaitContainer, GuestError> {
         if id.parent.is_none() {
-            return self.0.standalone.wait(id).await;
+            return match self.0.hosts.find(id) {
+                Some(host) => self.0.hosts.wait(&host).await,
+                None => self.0.standalone.wait(id).await,
+            };
         }
         let mut ended = self.guest(id)?.ended.clone();
         let status = ended.wait_for(Option::is_some).await;
@@ -344,18 +357,21 @@ impl Guests {
         })
     }
 
-    /// Sends a signal to a guest or a standalone container; nothing if a guest has ended.
+    /// Sends a signal to a guest, a standalone container or an executor's; nothing if a guest has ended.
     ///
     /// # Errors
     ///
-    /// There is no such guest, or no such signal.
+    /// There is no such container, or no such signal.
     pub fn kill(&self, id: &v1::ContainerId, signal: i32) -> Result<(), GuestError> {
         if !(1..=64).contains(&signal) {
             let message = format!("signal: {signal} is not one");
             return Err(GuestError::Refused(message));
         }
         if id.parent.is_none() {
-            return self.0.standalone.kill(id, signal);
+            return match self.0.hosts.find(id) {
+                Some(host) => self.0.hosts.kill(&host, signal),
+                None => self.0.standalone.kill(id, signal),
+            };
         }
         let guest = self.guest(id)?;
         // A guest that hears so many signals has other worries.
@@ -370,6 +386,9 @@ impl Guests {
     /// There is no such container, or it runs.
     pub async fn remove(&self, id: &v1::ContainerId) -> Result<(), GuestError> {
         if id.parent.is_none() {
+            if let Some(host) = self.0.hosts.find(id) {
+                return Err(GuestError::Runs(host.to_string()));
+            }
             return Arc::clone(&self.0.standalone).remove(id).await;
         }
         let guest = self.guest(id)?;

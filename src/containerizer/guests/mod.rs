@@ -12,6 +12,7 @@
 //! | where in a container a guest goes | `place` |
 //! | its process | `process`, [`GuestPlan`] |
 //! | input and output | `switchboard` |
+//! | containers of executors: signals, waiting for their end | `hosts` |
 //! | containers without an executor, and what is written down about them | `standalone`, `record` |
 
 #[expect(
@@ -19,6 +20,7 @@
     reason = "named after its type, as everywhere"
 )]
 mod guests;
+mod hosts;
 mod place;
 mod plan;
 mod process;

@@ -27,6 +27,8 @@ pub(in crate::containerizer) struct House {
     pub(in crate::containerizer) runtime: PathBuf,
     /// It holds containers of tasks, and no process of its own but the supervisor.
     pub(in crate::containerizer) of_groups: bool,
+    /// An operator has launched it, not an executor's agent.
+    pub(in crate::containerizer) standalone: bool,
 }
 
 /// Where a guest goes.

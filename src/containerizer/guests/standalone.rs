@@ -8,11 +8,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tokio::sync::watch;
 
 use super::GuestError;
+use super::hosts::{outcome, signal_to};
 use super::place::Place;
 use super::record::Records;
 use crate::agent::{ContainerConfig, ContainerKind, Ended};
@@ -42,6 +41,8 @@ pub(super) struct Standalones {
 #[derive(Debug)]
 struct Standalone {
     state: watch::Sender<State>,
+    /// Somebody sent it SIGKILL.
+    killed: bool,
     /// When it came, for those that have ended to be forgotten in order.
     number: u64,
 }
@@ -137,7 +138,12 @@ impl Standalones {
         }
         let number = all.values().map(|one| one.number).max().unwrap_or(0) + 1;
         let (state, receiver) = watch::channel(State::Starting);
-        all.insert(id.clone(), Standalone { state, number });
+        let new = Standalone {
+            state,
+            killed: false,
+            number,
+        };
+        all.insert(id.clone(), new);
         Ok(Entered::New(receiver))
     }
 
@@ -201,7 +207,12 @@ impl Standalones {
             let mut all = self.lock();
             let number = all.values().map(|one| one.number).max().unwrap_or(0) + 1;
             let state = watch::Sender::new(state);
-            all.insert(id, Standalone { state, number });
+            let known = Standalone {
+                state,
+                killed: false,
+                number,
+            };
+            all.insert(id, known);
         }
         taken
     }
@@ -236,7 +247,13 @@ impl Standalones {
             failed.state.send_replace(State::Failed(message));
             return true;
         }
-        let outcome = outcome(ended);
+        let mut outcome = outcome(ended);
+        let killed = self.lock().get(&id).is_some_and(|one| one.killed);
+        if killed && outcome.exit_status.is_none() {
+            // The supervisor was ended before it had written down what everybody knows.
+            outcome.exit_status = Some(libc::SIGKILL);
+            outcome.message = None;
+        }
         let written = outcome.clone();
         let (records, name) = (self.records.clone(), id.clone());
         let done = blocking(move || records.end(&name, &written)).await;
@@ -290,19 +307,19 @@ impl Standalones {
         if matches!(state, State::Ended(_) | State::Failed(_)) {
             return Err(GuestError::Unknown(id.to_string()));
         }
-        if signal == libc::SIGKILL {
-            self.containerizer.destroy(&id);
-            return Ok(());
+        if signal == libc::SIGKILL
+            && let Some(one) = self.lock().get_mut(&id)
+        {
+            one.killed = true;
         }
-        let refused = |message: String| GuestError::Refused(message);
-        let signal = Signal::try_from(signal)
-            .map_err(|_| refused(format!("signal: {signal} cannot be sent")))?;
-        let house = self.containerizer.house(&id);
-        let command = house.as_ref().and_then(Place::command_of);
-        let command =
-            command.ok_or_else(|| refused(format!("container '{id}' is only starting")))?;
-        let pid = i32::try_from(command).map_err(|error| refused(error.to_string()))?;
-        kill(Pid::from_raw(pid), signal).map_err(|error| GuestError::Failed(error.into()))
+        signal_to(&self.containerizer, &id, signal)
+    }
+
+    /// The sandboxes of those that are known.
+    pub(super) fn sandboxes(&self) -> Vec<(ContainerId, PathBuf)> {
+        let all = self.lock();
+        let sandbox = |id: &ContainerId| self.sandboxes.join(id.as_str());
+        all.keys().map(|id| (id.clone(), sandbox(id))).collect()
     }
 
     /// Forgets one that has ended, and removes its sandbox.
@@ -347,19 +364,4 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-}
-
-/// What those who wait are told.
-fn outcome(ended: &Ended) -> WaitContainer {
-    let limit = ended.reason.as_ref();
-    WaitContainer {
-        exit_status: ended.wait_status,
-        state: limit.map(|_| v1::TaskState::TaskFailed.into()),
-        reason: limit.map(|limit| limit.reason.into()),
-        limitation: limit.map(|limit| v1::TaskResourceLimitation {
-            resources: limit.resources.clone(),
-        }),
-        message: Some(ended.message.clone())
-            .filter(|_| limit.is_some() || ended.wait_status.is_none()),
-    }
 }

@@ -60,6 +60,10 @@ fn head(w: &mut Writer, snapshot: &Snapshot, daemon: &Daemon) {
     let capabilities = CAPABILITIES.iter().map(|one| one.as_str_name());
     texts(w, "\"capabilities\":", capabilities);
     message(w, "\"domain\":", info.domain.as_ref());
+    if let Some((config, since)) = &snapshot.drain {
+        message(w, "\"drain_config\":", Some(config));
+        time(w, "\"estimated_drain_start_time_seconds\":", *since);
+    }
     let total = &snapshot.total;
     summary(w, "\"resources\":", total);
     reserved(w, total);
