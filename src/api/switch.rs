@@ -123,20 +123,26 @@ impl Switch {
         let mut response = answer(request, ApiError::NotLeading { leader: address });
         let location = leader.as_deref().and_then(info::location);
         if let Some(location) = location.filter(|_| !is_grpc(request)) {
-            let path = match request.uri().path() {
-                // They name no thing of their own.
-                "/redirect" | "/master/redirect" => "",
-                _ => request
-                    .uri()
-                    .path_and_query()
-                    .map_or("", |path| path.as_str()),
-            };
+            let path = path_there(request.uri());
             // Protocol-relative, as Mesos writes it.
             if let Ok(value) = HeaderValue::try_from(format!("//{location}{path}")) {
                 response.headers_mut().insert(LOCATION, value);
             }
         }
         response
+    }
+}
+
+/// What is to be asked of the leader: the same, below the name of the master's process as Mesos has it.
+fn path_there(uri: &http::Uri) -> String {
+    let asked = uri.path_and_query().map_or("", |path| path.as_str());
+    match uri.path().trim_end_matches('/') {
+        // They name no thing of their own.
+        "/redirect" | "/redirect.json" | "/master/redirect" | "/master/redirect.json" => {
+            String::new()
+        }
+        path if path.starts_with("/master/") => asked.to_owned(),
+        _ => format!("/master{asked}"),
     }
 }
 
@@ -200,6 +206,12 @@ mod tests {
         let location = "//m1.example:5050/master/slaves?slave_id=x";
         assert_eq!(sent.headers()[LOCATION], location);
         assert_eq!(sent.headers()[LEADER], "10.0.0.1:5050");
+        let sent = ask(&router, "/api/v1/scheduler", "").await;
+        let location = "//m1.example:5050/master/api/v1/scheduler";
+        assert_eq!(sent.headers()[LOCATION], location);
+        let sent = ask(&router, "/tasks?limit=1", "").await;
+        let location = "//m1.example:5050/master/tasks?limit=1";
+        assert_eq!(sent.headers()[LOCATION], location);
         let sent = ask(&router, "/redirect", "").await;
         assert_eq!(sent.headers()[LOCATION], "//m1.example:5050");
         let rpc = ask(&router, "/mesos.v1.X/Call", "application/grpc").await;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod amounts;
+mod checks;
 mod golden;
 mod hostile;
 mod http;
@@ -12,5 +13,6 @@ mod plain;
 mod raw;
 mod silence;
 mod slow;
+mod standby;
 mod unversioned;
 mod wire;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mesosd::api::server::Limits;
-use mesosd::proto::link::FromAgent;
 use mesosd::proto::link::agent_link_client::AgentLinkClient;
+use mesosd::proto::link::{self, FromAgent};
 use mesosd::proto::v1;
 use mesosd::proto::v1::scheduler::scheduler_service_client::SchedulerServiceClient;
 use mesosd::proto::v1::scheduler::{Call, call};
@@ -33,6 +33,36 @@ async fn wait_for(master: &Master, connected: bool) {
         }
         assert!(Instant::now() < deadline, "connected is never {connected}");
         sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits until the only agent's link is up, or down.
+async fn wait_for_agent(master: &Master, linked: bool) {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let snapshot = master.handle().snapshot().await.unwrap();
+        let mut agents = snapshot.agents.values();
+        if agents.any(|agent| agent.is_active()) == linked {
+            return;
+        }
+        assert!(Instant::now() < deadline, "linked is never {linked}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// First words of an agent.
+fn registration() -> FromAgent {
+    let register = link::Register {
+        agent: v1::AgentInfo {
+            hostname: "silent".to_owned(),
+            port: Some(5051),
+            ..v1::AgentInfo::default()
+        },
+        version: "1.12.0".to_owned(),
+        ..link::Register::default()
+    };
+    FromAgent {
+        message: Some(link::from_agent::Message::Register(register)),
     }
 }
 
@@ -74,13 +104,18 @@ async fn a_scheduler_and_an_agent_that_fall_silent_are_noticed() {
     let mut agent = AgentLinkClient::new(through(&wire).await);
     let (sender, outgoing) = tokio::sync::mpsc::channel::<FromAgent>(1);
     let outgoing = tokio_stream::wrappers::ReceiverStream::new(outgoing);
+    sender.send(registration()).await.unwrap();
     let _incoming = agent.connect(outgoing).await.unwrap().into_inner();
+    wait_for_agent(&master, true).await;
     // As long as something answers, nothing ends.
     sleep(OFTEN * 8).await;
     wait_for(&master, true).await;
+    wait_for_agent(&master, true).await;
     assert!(!sender.is_closed());
+    // The master's own pings would take a minute to find out.
     wire.silence();
     wait_for(&master, false).await;
+    wait_for_agent(&master, false).await;
 }
 
 /// HTTP/1.1 has no pings: the kernel asks for the peer instead, also while nothing is sent.

@@ -344,16 +344,6 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ),
     (
         "/metrics/snapshot",
-        "-master/messages_authenticate",
-        "no SASL",
-    ),
-    (
-        "/metrics/snapshot",
-        "-master/messages_deactivate_framework",
-        "of the v0 driver protocol",
-    ),
-    (
-        "/metrics/snapshot",
         "-registrar/log/*",
         "of the replicated log",
     ),

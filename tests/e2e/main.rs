@@ -3,18 +3,22 @@
 
 mod agent_api;
 mod agent_recovery;
+mod calls;
 mod client;
 mod clients;
 mod cluster;
 mod compile;
 mod drivers;
+mod endpoints;
 mod executors;
 mod golden;
 mod groups;
+mod hostile;
 mod leftovers;
 mod limits;
 mod losses;
 mod master_failover;
+mod metrics;
 mod nested;
 mod operators;
 mod outline;

@@ -5,6 +5,9 @@
 //! `MESOSD_FUZZ_SEED` and `MESOSD_FUZZ_COUNT` choose others; a failure names both and the input's number.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod requests;
+mod stored;
+
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -30,10 +33,15 @@ fn from_env(name: &str, otherwise: u64) -> u64 {
 
 /// Feeds `target` with inputs made of `samples`.
 fn fuzz(name: &str, samples: &[Vec<u8>], target: impl Fn(&[u8])) {
+    fuzz_some(name, 2_000, samples, target);
+}
+
+/// As [`fuzz`], with as many inputs as a slower target can take.
+fn fuzz_some(name: &str, count: u64, samples: &[Vec<u8>], target: impl Fn(&[u8])) {
     assert!(!samples.is_empty(), "{name} has no samples");
     let seed = from_env("MESOSD_FUZZ_SEED", 1);
     let mut rng = Rng::seeded(seed, name);
-    for number in 0..from_env("MESOSD_FUZZ_COUNT", 2_000) {
+    for number in 0..from_env("MESOSD_FUZZ_COUNT", count) {
         let input = damaged(samples, &mut rng);
         let begin = Instant::now();
         let survived = catch_unwind(AssertUnwindSafe(|| target(&input)));

@@ -230,11 +230,20 @@ async fn leaders_die_freeze_and_leave_and_no_task_notices() {
     let leader = cluster.leader().unwrap();
     let standby = &cluster.masters[(leader + 1) % 3];
     let at = format!("127.0.0.1:{}", cluster.masters[leader].port);
-    let (head, _) = standby.get("/master/state?jsonp=x");
+    let (head, _) = standby.get("/state?jsonp=x");
     assert!(head.starts_with("HTTP/1.1 307"), "{head}");
     let head = head.to_ascii_lowercase();
     assert!(
         head.contains(&format!("location: //{at}/master/state?jsonp=x\r\n")),
+        "{head}"
+    );
+    let subscribe = "POST /api/v1/scheduler HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+                     Content-Length: 0\r\n\r\n";
+    let (head, _) = standby.exchange(subscribe.as_bytes());
+    let head = head.to_ascii_lowercase();
+    let there = format!("location: //{at}/master/api/v1/scheduler\r\n");
+    assert!(
+        head.starts_with("http/1.1 307") && head.contains(&there),
         "{head}"
     );
     let (head, _) = standby.get("/redirect");

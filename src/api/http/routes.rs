@@ -18,6 +18,7 @@ use crate::api::grpc;
 use crate::api::libprocess;
 use crate::api::server::is_grpc;
 use crate::api::service::agent::{AgentCalls, Statistics};
+use crate::api::service::agent_metrics;
 use crate::api::service::daemon::Daemon;
 use crate::api::service::executor::ExecutorCalls;
 use crate::api::service::operator::OperatorCalls;
@@ -60,7 +61,15 @@ pub async fn master_routes(handle: master::Handle, daemon: Daemon) -> Router {
 pub fn standby_routes(switch: &Switch, daemon: Daemon) -> Router {
     let refuse = {
         let switch = switch.clone();
-        move |request: Request| async move { switch.refuse(&request) }
+        move |request: Request| async move {
+            let path = request.uri().path();
+            // Nobody can tell a message of a driver from a call to another master by its path.
+            if is_grpc(&request) || is_message(path) || unversioned::of_leader(path) {
+                switch.refuse(&request)
+            } else {
+                unversioned::not_found()
+            }
+        }
     };
     let status = {
         let (switch, daemon) = (switch.clone(), daemon.clone());
@@ -71,6 +80,11 @@ pub fn standby_routes(switch: &Switch, daemon: Daemon) -> Router {
     };
     let samples = || async { Ok(vec![not_elected()]) };
     finish(unversioned::standby(&daemon), daemon, status, samples).fallback(refuse)
+}
+
+/// A message of a v0 driver to the master's process.
+fn is_message(path: &str) -> bool {
+    path.starts_with("/master/mesos.")
 }
 
 /// Everything that an agent serves.
@@ -91,8 +105,9 @@ pub async fn agent_routes(
         move || {
             let operators = operators.clone();
             async move {
-                let all = operators.snapshot().await?.metrics();
-                Ok(all.into_iter().map(of_agent).collect())
+                Ok(agent_metrics::samples(
+                    operators.snapshot().await?.metrics(),
+                ))
             }
         }
     };
@@ -118,17 +133,6 @@ fn not_elected() -> Sample {
         counts: false,
         labels: Vec::new(),
         value: 0.0,
-    }
-}
-
-/// A metric of an agent's loop.
-fn of_agent((name, value): (String, f64)) -> Sample {
-    Sample {
-        help: format!("Mesos' metric {name}."),
-        name,
-        counts: false,
-        labels: Vec::new(),
-        value,
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) async fn beside_master(
         return router;
     };
     let me = snapshot.master.pid.as_deref().unwrap_or("master");
-    let schedulers = schedulers::Schedulers::new(calls, master, me.into());
+    let schedulers = schedulers::Schedulers::new(calls, master, me.into(), metrics);
     front::beside(router, schedulers, metrics)
 }
 

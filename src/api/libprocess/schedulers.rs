@@ -18,6 +18,7 @@ use crate::master::framework::FrameworkStatus;
 use crate::proto::mesos::internal::AuthenticationErrorMessage;
 use crate::proto::v1;
 use crate::proto::v1::scheduler::{Call, Event, call, event};
+use crate::telemetry::{Counter, Metrics};
 
 /// What serves the drivers of schedulers; clones share it.
 #[derive(Clone, Debug)]
@@ -28,6 +29,29 @@ pub(super) struct Schedulers {
     me: Arc<str>,
     postbox: Postbox,
     sessions: Sessions<Subscribe, Subscribed>,
+    heard: Heard,
+}
+
+/// What only drivers say. Metrics: `master/messages_authenticate`, `master/messages_deactivate_framework`.
+#[derive(Clone, Debug)]
+struct Heard {
+    authenticate: Counter,
+    deactivate: Counter,
+}
+
+impl Heard {
+    fn new(metrics: &Metrics) -> Self {
+        Self {
+            authenticate: metrics.counter(
+                "master/messages_authenticate",
+                "requests of v0 drivers to be authenticated",
+            ),
+            deactivate: metrics.counter(
+                "master/messages_deactivate_framework",
+                "v0 drivers that were stopped and may come back",
+            ),
+        }
+    }
 }
 
 /// A driver that is subscribed.
@@ -70,8 +94,14 @@ impl Process for Schedulers {
 }
 
 impl Schedulers {
-    pub(super) fn new(calls: SchedulerCalls, master: Handle, me: Arc<str>) -> Self {
+    pub(super) fn new(
+        calls: SchedulerCalls,
+        master: Handle,
+        me: Arc<str>,
+        metrics: &Metrics,
+    ) -> Self {
         Self {
+            heard: Heard::new(metrics),
             calls,
             master,
             postbox: Postbox::new(Arc::clone(&me)),
@@ -84,8 +114,12 @@ impl Schedulers {
         match asked {
             Asked::Subscribe(subscribe) => self.subscribe(from, *subscribe),
             Asked::Call(call) => self.call(&from, *call).await,
-            Asked::Deactivate(framework_id) => self.deactivate(&from, framework_id).await,
+            Asked::Deactivate(framework_id) => {
+                self.heard.deactivate.increment();
+                self.deactivate(&from, framework_id).await
+            }
             Asked::Authenticate => {
+                self.heard.authenticate.increment();
                 let error = Some("No authenticator loaded".to_owned());
                 let message = AuthenticationErrorMessage { error };
                 self.postbox.post(from, Outgoing::new(&message));

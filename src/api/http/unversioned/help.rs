@@ -1,4 +1,4 @@
-//! `/help`: the endpoints, each with a sentence.
+//! `/help`: the endpoints, each with a sentence; and which of them the leading master alone serves.
 
 use std::fmt::Write as _;
 
@@ -70,6 +70,16 @@ pub(super) const ENDPOINTS: &[(&str, Of, &str)] = &[
         "Machines that are draining or down.",
     ),
     (
+        "/machine/down",
+        Of::Master,
+        "POST a JSON list of machine ids: begins their maintenance.",
+    ),
+    (
+        "/machine/up",
+        Of::Master,
+        "POST a JSON list of machine ids: ends their maintenance.",
+    ),
+    (
         "/reserve",
         Of::Master,
         "POST slaveId=ID&resources=JSON: reserves free resources of an agent.",
@@ -121,6 +131,7 @@ pub(super) const ENDPOINTS: &[(&str, Of, &str)] = &[
         Of::Both,
         "Virtual paths, with what they stand for.",
     ),
+    ("/help", Of::Both, "This list; /help/PATH for one endpoint."),
     ("/health", Of::Both, "200 while the daemon answers."),
     ("/version", Of::Both, "What runs, and when it was built."),
     ("/flags", Of::Both, "The flags that the daemon runs with."),
@@ -141,6 +152,23 @@ pub(super) const ENDPOINTS: &[(&str, Of, &str)] = &[
         "Load and memory of the host.",
     ),
 ];
+
+/// Whether a master has something at this path, which only the leading one can answer. What every
+/// master answers is asked for elsewhere before.
+pub(in crate::api::http) fn of_leader(path: &str) -> bool {
+    let own = path.strip_prefix("/master");
+    let path = own.filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    let mut masters = ENDPOINTS.iter().filter(|(_, of, _)| *of != Of::Agent);
+    masters.any(|(known, _, _)| {
+        let Some(rest) = path.strip_prefix(known) else {
+            return false;
+        };
+        let rest = rest.strip_prefix(".json").unwrap_or(rest);
+        // A path behind it would be sent from master to master for ever.
+        let loops = *known == "/redirect" && !rest.trim_end_matches('/').is_empty();
+        !loops && (rest.is_empty() || rest.starts_with('/'))
+    })
+}
 
 /// `/help` lists the endpoints, `/help/<path>` says what one does.
 pub(super) fn answer(process: &str, rest: &str) -> Result<Reply, Refusal> {
@@ -173,4 +201,34 @@ pub(super) fn answer(process: &str, rest: &str) -> Result<Reply, Refusal> {
     }
     text.push_str("</dl>\n");
     Ok(Reply::Html(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_the_leader_serves() {
+        for (path, expected) in [
+            ("/state", true),
+            ("/state.json", true),
+            ("/master/state", true),
+            ("/master/state/", true),
+            ("/quota/role/below", true),
+            ("/api/v1/scheduler", true),
+            ("/master/api/v1", true),
+            ("/api/v1/operator", true),
+            ("/redirect", true),
+            ("/master/redirect/", true),
+            ("/redirect/state", false),
+            ("/statement", false),
+            ("/containers", false),
+            ("/", false),
+            ("/master", false),
+            ("/nothing", false),
+            ("/mastery/state", false),
+        ] {
+            assert_eq!(of_leader(path), expected, "{path}");
+        }
+    }
 }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::api::http::shared::Shared;
 use crate::api::service::daemon::Daemon;
+use crate::api::service::files::FileCalls;
 
 /// All of them. What reads and writes the cluster is the leader's.
 pub(in crate::api::http) fn master(shared: &Shared) -> Router {
@@ -122,7 +123,8 @@ fn of_the_allocator(routes: Routes, shared: &Shared, leader: &Asked) -> Routes {
 /// What a master answers while another one leads.
 pub(in crate::api::http) fn standby(about: &Daemon) -> Router {
     let metrics = || async { Ok(BTreeMap::from([("master/elected".to_owned(), 0.0)])) };
-    daemon::add(Routes::new("master"), about, metrics).into_router()
+    let routes = daemon::add(Routes::new("master"), about, metrics);
+    files::add(routes, &FileCalls::of_master(about)).into_router()
 }
 
 /// An endpoint that calls the service layer.

@@ -40,5 +40,6 @@ mod summary;
 mod tasks;
 
 pub(super) use agent::agent;
+pub(super) use help::of_leader;
 pub(super) use master::{master, standby};
 pub(super) use refusal::not_found;

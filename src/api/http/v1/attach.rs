@@ -156,3 +156,46 @@ impl Records {
         Ok(Some(self.pending.split_to(length).freeze()))
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::base::Rng;
+
+    async fn read(bytes: Vec<u8>, media: Media) -> Result<usize, Refusal> {
+        let mut records = Records::new(Body::from(bytes), media);
+        let mut count = 0;
+        while records.next().await?.is_some() {
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// As strangers send them: a fixed number of damaged streams, from one seed.
+    #[tokio::test]
+    async fn damaged_records_are_refused() {
+        let record = br#"{"type":"ATTACH_CONTAINER_INPUT","attach_container_input":{"type":"CONTAINER_ID"}}"#;
+        let one = [format!("{}\n", record.len()).as_bytes(), record].concat();
+        let whole = [one.clone(), one].concat();
+        assert_eq!(read(whole.clone(), Media::Json).await.unwrap(), 2);
+        let mut rng = Rng::seeded(1, "records");
+        let mut refused = 0;
+        for _ in 0..2_000 {
+            let mut bytes = whole.clone();
+            for _ in 0..=rng.below(3) {
+                let at = rng.below(bytes.len() as u64) as usize;
+                match rng.below(4) {
+                    0 => bytes[at] ^= 1 << rng.below(8),
+                    1 => bytes.truncate(at + 1),
+                    2 => bytes.insert(at, b"-0\n9"[rng.below(4) as usize]),
+                    _ => drop(bytes.drain(..at)),
+                }
+            }
+            for media in [Media::Json, Media::Protobuf] {
+                refused += usize::from(read(bytes.clone(), media).await.is_err());
+            }
+        }
+        assert!(refused > 1_000, "{refused}");
+    }
+}

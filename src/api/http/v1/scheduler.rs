@@ -25,6 +25,11 @@ pub(super) async fn answer(calls: &SchedulerCalls, request: Request) -> Result<R
         if stream_id.is_some_and(|id| id.len() > STREAM_ID_MAX) {
             return Err(Refusal::bad("'Mesos-Stream-Id' is longer than 128 bytes"));
         }
+        if call.r#type() == call::Type::ReconcileOperations {
+            // It once had a reply of its own, and Mesos still wants it to be acceptable.
+            calls.check(&call)?;
+            Media::of_reply(&headers)?;
+        }
         let updates = call.r#type() == call::Type::UpdateFramework;
         calls.call(call, stream_id).await?;
         return Ok(reply::empty(if updates {
