@@ -22,6 +22,8 @@ struct Script {
     /// The offers that each scheduler holds.
     offers: BTreeMap<String, Vec<v1::Offer>>,
     inverse: BTreeMap<String, Vec<v1::InverseOffer>>,
+    /// How many there were before this one.
+    masters: usize,
 }
 
 /// The words of a command: plain ones by position, `key=value` by key.
@@ -64,6 +66,7 @@ impl Script {
             schedulers: BTreeMap::new(),
             offers: BTreeMap::new(),
             inverse: BTreeMap::new(),
+            masters: 0,
         }
     }
 
@@ -142,7 +145,7 @@ impl Script {
     }
 
     /// What a scheduler says; `accept WHO HOST TASK RESOURCES` launches a task, `accept-badly WHO`
-    /// one on an agent that there is not, `reserve WHO HOST RESOURCES` reserves to the offer's role.
+    /// one from an offer besides that there is not, `reserve WHO HOST RESOURCES` reserves to the offer's role.
     fn scheduler_call(&mut self, call: &str, name: &str, words: &Words<'_>) -> SchedulerCall {
         let mut held = || self.offers.remove(name).unwrap_or_default();
         let roles = || words.plain[2..].iter().map(|role| (*role).to_owned());
@@ -161,15 +164,17 @@ impl Script {
                 let (on, kept): (Vec<_>, Vec<_>) = offers
                     .into_iter()
                     .partition(|offer| call != "accept" || offer.hostname == words.plain(2));
-                let mut task = task(words.plain(3), &self.agents[&on[0].hostname], "cpus:1");
+                let mut task = task("t", &self.agents[&on[0].hostname], "cpus:1");
+                let mut offer_ids = ids(&on);
                 if call == "accept" {
+                    task.task_id.value = words.plain(3).to_owned();
                     task.resources = resources(words.plain(4));
                 } else {
-                    task.agent_id.value = "nowhere".to_owned();
+                    offer_ids.push("nowhere-O7".into());
                 }
                 self.offers.insert(name.to_owned(), kept);
                 SchedulerCall::Accept(call::Accept {
-                    offer_ids: ids(&on),
+                    offer_ids,
                     operations: vec![launch(vec![task])],
                     filters: words.filters(),
                 })
@@ -208,7 +213,8 @@ impl Script {
     /// Another master takes over with what the registry holds; agents and schedulers are gone.
     fn new_master(&mut self) -> Result<Reply, CallError> {
         let registry = self.bench.registry.clone();
-        self.bench = Bench::with(lasting("n"), registry);
+        self.masters += 1;
+        self.bench = Bench::with(lasting(&format!("m{}", self.masters)), registry);
         self.schedulers.clear();
         self.offers.clear();
         self.inverse.clear();
