@@ -89,7 +89,14 @@ impl Master {
         };
         offered_to.offers.insert(id.clone());
         offered_from.offers.insert(id.clone());
-        let message = offer.to_proto(offered_from, offered_to.reservation_form());
+        let mut message = offer.to_proto(offered_from, offered_to.reservation_form());
+        if !offered_to.capabilities.multi_role {
+            // It has one role; its library may know no such field, or compare resources with it.
+            message.allocation_info = None;
+            for resource in &mut message.resources {
+                resource.allocation_info = None;
+            }
+        }
         self.offers.insert(id.clone(), Arc::new(offer));
         self.metrics.offers_sent += 1;
         if let Some(timeout) = self.config.offer_timeout {

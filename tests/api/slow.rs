@@ -22,7 +22,7 @@ fn limits() -> Limits {
         connections: 3,
         header_bytes: 16 * 1024,
         first_request: SHORT,
-        next_request: SHORT,
+        head: SHORT,
         answer: SHORT,
         stall: SHORT,
         drain: SHORT,
@@ -72,6 +72,80 @@ async fn connections_that_ask_nothing_are_closed() {
             begun.elapsed()
         );
     }
+}
+
+#[tokio::test]
+async fn a_connection_is_idle_as_long_as_it_likes_but_heads_that_begin_must_end() {
+    let server = Server::start(routes(), limits()).await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    let request = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi";
+    for _ in 0..3 {
+        socket.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\nhi") {
+            assert!(socket.read_buf(&mut answer).await.unwrap() > 0);
+        }
+        sleep(SHORT * 5).await;
+    }
+    socket
+        .write_all(b"POST /echo HTTP/1.1\r\nHost: ")
+        .await
+        .unwrap();
+    let begun = Instant::now();
+    assert_eq!(rest(&mut socket).await, "");
+    assert!(begun.elapsed() < SHORT * 10, "{:?}", begun.elapsed());
+}
+
+/// As libprocess sends single messages.
+#[tokio::test]
+async fn a_request_counts_also_when_its_sender_has_gone() {
+    let (done, mut finished) = tokio::sync::mpsc::unbounded_channel();
+    let note = move |body: String| async move {
+        tokio::task::yield_now().await;
+        done.send(body).unwrap();
+    };
+    let limits = Limits {
+        connections: 1000,
+        answer: LONG,
+        ..limits()
+    };
+    let server = Server::start(Router::new().route("/note", post(note)), limits).await;
+    for _ in 0..200 {
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        socket
+            .write_all(b"POST /note HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi")
+            .await
+            .unwrap();
+    }
+    for number in 0..200 {
+        let body = timeout(LONG, finished.recv()).await;
+        assert_eq!(
+            body.unwrap_or_default().as_deref(),
+            Some("hi"),
+            "after {number}"
+        );
+    }
+}
+
+/// A stream goes on whatever the time, also one whose request came in pieces.
+#[tokio::test]
+async fn a_stream_is_not_cut() {
+    let limits = Limits {
+        answer: LONG,
+        ..limits()
+    };
+    let server = Server::start(routes(), limits).await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    socket
+        .write_all(b"GET /endless HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await
+        .unwrap();
+    sleep(SHORT / 4).await;
+    socket.write_all(b"2\r\nhi\r\n0\r\n\r\n").await.unwrap();
+    let mut said = vec![0; 1024];
+    assert!(socket.read(&mut said).await.unwrap() > 0);
+    let more = timeout(SHORT * 5, socket.read(&mut said)).await;
+    assert!(more.is_err(), "{more:?}");
 }
 
 #[tokio::test]

@@ -2,78 +2,183 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
+use std::process::{Child, Stdio};
+use std::time::Duration;
 
-use crate::cluster::{Cluster, python};
+use crate::cluster::Cluster;
+use crate::foreign::{Foreign, installed};
+
+const LIMIT: Duration = Duration::from_secs(30);
 
 #[test]
 fn pymesos_schedules_executes_and_operates() {
     let name = "pymesos_schedules_executes_and_operates";
-    let Some(python) = python(name) else {
+    let Some(program) = Foreign::python(name, "pymesos_framework.py") else {
         return;
     };
-    let import = Command::new(&python)
-        .args(["-c", "import pymesos"])
-        .output();
-    if !import.unwrap().status.success() {
-        mesosd::testing::skip(name, "pymesos is not in target/venv: tests/run installs it");
-        return;
-    }
     let cluster = Cluster::start(1, "cpus:2;mem:1024;disk:1024");
-    let output = Command::new(&python)
-        .arg("tests/python/pymesos_framework.py")
-        .arg(cluster.address())
-        .arg(cluster.agents[0].address.to_string())
-        .arg(&python)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.ends_with("ok\n"),
-        "{text}\n{}\n{}",
-        String::from_utf8_lossy(&output.stderr),
-        cluster.logs()
-    );
+    let agent = cluster.agents[0].address.to_string();
+    let python = installed("venv/bin/python");
+    program
+        .args([cluster.address().as_str(), agent.as_str()])
+        .args([python])
+        .is_content(&cluster);
     cluster.stop();
 }
 
 #[test]
 fn mesos_framework_for_node_schedules() {
     let name = "mesos_framework_for_node_schedules";
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/target/node");
-    if !std::path::Path::new(directory)
-        .join("node_modules/mesos-framework/package.json")
-        .exists()
-    {
-        mesosd::testing::skip(
-            name,
-            "mesos-framework is not in target/node: tests/run installs it",
-        );
+    let package = "node/node_modules/mesos-framework/package.json";
+    let Some(program) = Foreign::new(name, "node", &[package]) else {
         return;
-    }
+    };
     let cluster = Cluster::start(1, "cpus:2;mem:1024;disk:1024;ports:[31000-31100]");
     let address: SocketAddr = cluster.address().parse().unwrap();
     // Its logs go to the working directory.
     let logs = tempfile::tempdir().unwrap();
     std::fs::create_dir(logs.path().join("logs")).unwrap();
-    let output = Command::new("node")
-        .arg(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/node/mesos_framework.js"
-        ))
-        .args([address.ip().to_string(), address.port().to_string()])
-        .env("NODE_PATH", format!("{directory}/node_modules"))
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/mesos_framework.js");
+    program
+        .args([
+            script,
+            &address.ip().to_string(),
+            &address.port().to_string(),
+        ])
+        .env("NODE_PATH", installed("node/node_modules"))
         .current_dir(logs.path())
-        .output()
+        .is_content(&cluster);
+    cluster.stop();
+}
+
+/// A scheduler that reads the event stream line by line, and sends each call on a connection of its own.
+#[test]
+fn mesoshttp_schedules() {
+    let Some(program) =
+        Foreign::python_with("mesoshttp_schedules", "mesoshttp_framework.py", "mesoshttp")
+    else {
+        return;
+    };
+    let cluster = Cluster::start(1, "cpus:2;mem:1024;disk:1024");
+    program.args([cluster.address()]).is_content(&cluster);
+    cluster.stop();
+}
+
+/// A task `open-1`, for clients that look at it; its framework lives in a process of its own.
+fn with_a_task(cluster: &Cluster) -> Child {
+    let words = [
+        "run", "--name", "open", "--cpus", "0.1", "--mem", "32", "--",
+    ];
+    let run = cluster
+        .command(&words)
+        .args(["sh", "-c", "echo one; echo two; exec sleep 1000"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
+    cluster.wait_until("the task runs", LIMIT, || {
+        let tasks = cluster.json(&["ps", "--state", "running"]);
+        tasks.as_array().unwrap().len() == 1
+    });
+    run
+}
+
+/// The framework of `open-1`.
+fn framework_id(cluster: &Cluster) -> String {
+    let tasks = cluster.json(&["ps"]);
+    tasks[0]["framework_id"].as_str().unwrap().to_owned()
+}
+
+/// The command line of Apache Mesos itself, as it is packed on PyPI.
+#[test]
+fn mesos_own_command_line_lists_inspects_and_executes() {
+    let name = "mesos_own_command_line_lists_inspects_and_executes";
+    let home = tempfile::tempdir().unwrap();
+    let mesos = |words: &[&str]| {
+        let program = Foreign::python_with(name, "mesos_cli.py", "mesos-cli")?;
+        Some(program.env("HOME", home.path()).args(words))
+    };
+    if mesos(&[]).is_none() {
+        return;
+    }
+    let cluster = Cluster::start(1, "cpus:2;mem:1024;disk:1024");
+    std::fs::create_dir(home.path().join(".mesos")).unwrap();
+    std::fs::write(
+        home.path().join(".mesos/config.toml"),
+        format!("[master]\n  address = \"{}\"\n", cluster.address()),
+    )
+    .unwrap();
+    let mut run = with_a_task(&cluster);
+    let framework_id = framework_id(&cluster);
+    let says = |words: &[&str]| mesos(words).unwrap().run(&cluster);
+    let agents = says(&["agent", "list"]);
     assert!(
-        output.status.success() && text.ends_with("ok\n"),
-        "{text}\n{}\n{}",
-        String::from_utf8_lossy(&output.stderr),
-        cluster.logs()
+        agents.contains("agent-0.test") && agents.contains("True"),
+        "{agents}"
     );
+    let frameworks = says(&["framework", "list"]);
+    assert!(frameworks.contains(&framework_id), "{frameworks}");
+    let tasks = says(&["task", "list"]);
+    assert!(
+        tasks.contains("open-1") && tasks.contains("TASK_RUNNING"),
+        "{tasks}"
+    );
+    let inspected = says(&["task", "inspect", "open-1"]);
+    assert!(inspected.contains("\"container_id\""), "{inspected}");
+    let echoed = says(&["task", "exec", "open-1", "sh", "-c", "echo $((6*7)); pwd"]);
+    assert!(echoed.starts_with("42\n"), "{echoed}");
+    // Through its standard input, and with the exit code of the command.
+    let piped = says(&["--pipe=some words", "task", "exec", "-i", "open-1", "cat"]);
+    assert_eq!(piped, "some words");
+    let code = says(&["--code=7", "task", "exec", "open-1", "sh", "-c", "exit 7"]);
+    assert_eq!(code, "");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    cluster.stop();
+}
+
+/// The command line of DC/OS, against a plain cluster.
+#[test]
+fn dcoscli_shows_reads_and_executes() {
+    let name = "dcoscli_shows_reads_and_executes";
+    let home = tempfile::tempdir().unwrap();
+    let dcos = |words: &[&str]| {
+        let program = Foreign::python_with(name, "dcos_cli.py", "dcoscli")?;
+        let program = program.env("HOME", home.path()).env("LC_ALL", "C.UTF-8");
+        Some(program.args(words))
+    };
+    if dcos(&[]).is_none() {
+        return;
+    }
+    let cluster = Cluster::start(1, "cpus:2;mem:1024;disk:1024");
+    let mut run = with_a_task(&cluster);
+    let framework_id = framework_id(&cluster);
+    let says = |words: &[&str]| dcos(words).unwrap().run(&cluster);
+    let url = format!("http://{}/", cluster.address());
+    says(&["config", "set", "core.reporting", "false"]);
+    says(&["config", "set", "core.dcos_url", &url]);
+    says(&["config", "set", "core.mesos_master_url", &url]);
+    let tasks = says(&["task"]);
+    assert!(
+        tasks.contains("open") && tasks.contains("agent-0.test"),
+        "{tasks}"
+    );
+    let services = says(&["service"]);
+    assert!(services.contains(&framework_id), "{services}");
+    assert_eq!(says(&["task", "log", "open-1"]), "one\ntwo\n");
+    assert_eq!(says(&["task", "log", "--lines=1", "open-1"]), "two\n");
+    let files = says(&["task", "ls", "open-1"]);
+    assert!(
+        files.contains("stderr") && files.contains("stdout"),
+        "{files}"
+    );
+    assert_eq!(says(&["task", "exec", "open-1", "echo", "here"]), "here\n");
+    let piped = says(&["--pipe=some words", "task", "exec", "-i", "open-1", "cat"]);
+    assert_eq!(piped, "some words");
+    says(&["service", "shutdown", &framework_id]);
+    assert!(!run.wait().unwrap().success(), "the task was killed");
+    let completed = says(&["service", "--completed"]);
+    assert!(completed.contains(&framework_id), "{completed}");
     cluster.stop();
 }
 

@@ -8,7 +8,8 @@ use std::sync::Mutex;
 
 use mesosd::proto::v1::TaskState::TaskFinished;
 
-use crate::cluster::{Cluster, python};
+use crate::cluster::Cluster;
+use crate::foreign::Foreign;
 use crate::scheduler::{Scheduler, resources, task, uri};
 
 /// zlib's translation units, without the extension.
@@ -50,31 +51,20 @@ fn tarball() -> PathBuf {
 
 #[test]
 fn zlib_with_the_python_framework() {
-    let Some(python) = python("zlib_with_the_python_framework") else {
+    let name = "zlib_with_the_python_framework";
+    let Some(program) = Foreign::python(name, "compile_framework.py") else {
         return;
     };
     let tarball = tarball();
     let cluster = Cluster::start(3, AGENT);
     let collect = cluster.dir().join("objects");
     std::fs::create_dir(&collect).unwrap();
-    let output = Command::new(python)
-        .arg("tests/python/compile_framework.py")
-        .env("MESOSD_PROTO", "proto")
-        .arg(cluster.address())
-        .arg(&tarball)
-        .arg(&collect)
-        .arg(TEST_SOURCE)
+    let text = program
+        .args([cluster.address()])
+        .args([&tarball, &collect])
+        .args([TEST_SOURCE])
         .args(SOURCES)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{text}\n{}\n{}",
-        String::from_utf8_lossy(&output.stderr),
-        cluster.logs()
-    );
+        .run(&cluster);
     assert!(text.contains("inflate(): hello, hello!"), "{text}");
     assert!(text.contains("15 objects from 3 agents"), "{text}");
     cluster.stop();

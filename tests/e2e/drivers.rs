@@ -1,58 +1,62 @@
 //! Schedulers and executors of the v0 driver protocol.
 
-use std::path::Path;
-use std::process::Command;
-
-use crate::cluster::{Cluster, python};
+use crate::cluster::Cluster;
+use crate::foreign::{Foreign, installed};
 
 #[test]
 fn v0_drivers_schedule_and_execute() {
-    let Some(python) = python("v0_drivers_schedule_and_execute") else {
+    let name = "v0_drivers_schedule_and_execute";
+    let Some(program) = Foreign::python(name, "v0_framework.py") else {
         return;
     };
     let cluster = Cluster::start(1, "cpus:2;mem:1024;disk:1024");
-    let output = Command::new(&python)
-        .arg("tests/python/v0_framework.py")
-        .arg(cluster.address())
-        .arg(&python)
-        .env("MESOSD_PROTO", "proto")
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.ends_with("ok\n"),
-        "{text}\n{}\n{}",
-        String::from_utf8_lossy(&output.stderr),
-        cluster.logs()
-    );
+    program
+        .args([cluster.address().into(), installed("venv/bin/python")])
+        .is_content(&cluster);
     cluster.stop();
 }
 
-/// A driver from PyPI, unmodified. It needs Python 2.7, which not every machine has: `tests/run` says so.
+/// A driver in the language that `tests/run` could install it for: Python 2.7, which not every machine has;
+/// it says so.
+fn old(script: &str, packages: &str) -> Option<Foreign> {
+    let python = format!("{packages}/python");
+    if !installed(&python).exists() {
+        eprintln!("target/{python} is missing: tests/run makes it where there is a Python 2.7");
+        return None;
+    }
+    let program = Foreign::new(script, installed(&python), &[packages])?;
+    Some(program.args([format!("tests/python/{script}")]))
+}
+
+/// A driver from PyPI, unmodified.
 #[test]
 fn pesos_schedules_and_executes() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pesos = folder.join("target/pesos");
-    let python = pesos.join("python");
-    if !python.exists() {
-        eprintln!("target/pesos is missing: tests/run makes it where there is a Python 2.7");
+    let Some(program) = old("pesos_framework.py", "pesos") else {
         return;
-    }
+    };
     let cluster = Cluster::start(1, "cpus:2;mem:1024;disk:1024");
-    let output = Command::new(python)
-        .arg("tests/python/pesos_framework.py")
-        .arg(cluster.address())
-        .arg(&pesos)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.ends_with("ok\n"),
-        "{text}\n{}\n{}",
-        String::from_utf8_lossy(&output.stderr),
-        cluster.logs()
-    );
+    program
+        .args([cluster.address().into(), installed("pesos")])
+        .is_content(&cluster);
+    cluster.stop();
+}
+
+/// The C++ driver of Mesos 1.11, unmodified: what Marathon, Chronos, Spark and Aurora are linked with.
+#[test]
+fn libmesos_schedules_and_fails_over() {
+    let Some(program) = old("libmesos_framework.py", "libmesos") else {
+        return;
+    };
+    let cluster = Cluster::start(1, "cpus:2;mem:1024;disk:1024");
+    let packages = installed("libmesos");
+    program
+        .env("LD_LIBRARY_PATH", packages.join("stand-in"))
+        .env("LIBPROCESS_IP", "127.0.0.1")
+        .args([
+            cluster.address().into(),
+            packages,
+            installed("venv/bin/python"),
+        ])
+        .is_content(&cluster);
     cluster.stop();
 }

@@ -1,37 +1,26 @@
 //! Custom executors: processes of the framework's own that speak the executor API.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::time::Duration;
 
 use mesosd::proto::v1;
 use mesosd::proto::v1::TaskState::TaskFailed;
 use mesosd::proto::v1::task_status::Reason;
 
-use crate::cluster::{Cluster, python};
+use crate::cluster::Cluster;
+use crate::foreign::{Foreign, installed};
 use crate::scheduler::{Scheduler, resources, shell, task};
 
 #[test]
 fn two_tasks_under_a_python_executor() {
-    let Some(python) = python("two_tasks_under_a_python_executor") else {
+    let name = "two_tasks_under_a_python_executor";
+    let Some(program) = Foreign::python(name, "executor_framework.py") else {
         return;
     };
     let cluster = Cluster::start(1, "cpus:2;mem:1024;disk:1024");
-    let output = Command::new(&python)
-        .arg("tests/python/executor_framework.py")
-        .arg(cluster.address())
-        .arg(&python)
-        .env("MESOSD_PROTO", "proto")
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{text}\n{}\n{}",
-        String::from_utf8_lossy(&output.stderr),
-        cluster.logs()
-    );
+    let text = program
+        .args([cluster.address().into(), installed("venv/bin/python")])
+        .run(&cluster);
     assert!(text.contains("launch first-"), "{text}");
     assert!(text.contains("launch second-"), "{text}");
     cluster.stop();

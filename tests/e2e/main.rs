@@ -11,6 +11,7 @@ mod compile;
 mod drivers;
 mod endpoints;
 mod executors;
+mod foreign;
 mod golden;
 mod groups;
 mod hostile;

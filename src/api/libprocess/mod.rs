@@ -24,6 +24,9 @@
 //! from the same address. Calls count only if they come from the process that is registered for the
 //! framework or executor. A driver is subscribed once it could be connected to.
 //!
+//! The connection of a driver to a daemon is kept for as long as the driver's host answers the kernel's
+//! probes, however long it says nothing: its end would tell the driver that the daemon has gone.
+//!
 //! | what | where |
 //! | --- | --- |
 //! | process ids | `pid` |

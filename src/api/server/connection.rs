@@ -1,12 +1,16 @@
 //! One connection: HTTP/1.1 or HTTP/2 by what the peer speaks, and how long it may take.
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Request, Response};
+use futures_util::FutureExt as _;
+use futures_util::future::Either;
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -17,6 +21,7 @@ use tokio::time::timeout;
 use tonic::Status;
 use tower::ServiceExt;
 
+use super::head::{Answer, HeadGuard, Requests};
 use super::limits::Limits;
 use super::stall::StallGuard;
 use crate::api::error::ApiError;
@@ -37,13 +42,21 @@ pub(super) async fn converse(
     let first = Arc::new(Notify::new());
     let begun = Arc::clone(&first);
     let answer_limits = Arc::clone(&limits);
+    let requests = Requests::default();
+    let guarded = HeadGuard::new(socket, limits.head, requests.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         begun.notify_one();
+        let open = requests.begin(request.version());
         request.extensions_mut().insert(Peer(peer));
-        answer(router.clone(), request, Arc::clone(&answer_limits))
+        let answered = answer(router.clone(), request, &answer_limits);
+        async move {
+            answered
+                .await
+                .map(|reply| reply.map(|body| Answer::body(body, open)))
+        }
     });
     let builder = builder(&limits);
-    let io = TokioIo::new(StallGuard::new(socket, limits.stall));
+    let io = TokioIo::new(StallGuard::new(guarded, limits.stall));
     let mut connection = pin!(builder.serve_connection(io, service));
 
     let mut begins = pin!(timeout(limits.first_request, first.notified()));
@@ -79,7 +92,8 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.next_request)
+        // It would count idle time too; `HeadGuard` does not.
+        .header_read_timeout(None)
         .max_buf_size(limits.header_bytes as usize)
         // As Mesos writes them: there are clients that compare exactly.
         .title_case_headers(true)
@@ -98,26 +112,36 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
 }
 
 /// The router's answer, or an error when its head takes too long.
-async fn answer(
+///
+/// What changes something is begun at once and done also for a peer that has gone: libprocess closes the
+/// connection of a single message as soon as it is written.
+fn answer(
     router: Router,
     request: Request<Incoming>,
-    limits: Arc<Limits>,
-) -> Result<Response<Body>, std::convert::Infallible> {
+    limits: &Limits,
+) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
     let grpc = is_grpc(&request);
-    match timeout(limits.answer, router.oneshot(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let late = format!(
-                "no answer within {:?}: the request came too slowly",
-                limits.answer
-            );
-            let error = ApiError::TimedOut(late);
-            Ok(if grpc {
-                Status::from(error).into_http()
-            } else {
-                error.into_http()
-            })
-        }
+    let goes_on = request.version() < Version::HTTP_2 && !request.method().is_safe();
+    let limit = limits.answer;
+    let answered = async move {
+        let late = match timeout(limit, router.oneshot(request)).await {
+            Ok(response) => return response,
+            Err(_) => format!("no answer within {limit:?}: the request came too slowly"),
+        };
+        let error = ApiError::TimedOut(late);
+        Ok(if grpc {
+            Status::from(error).into_http()
+        } else {
+            error.into_http()
+        })
+    };
+    if goes_on {
+        let task = tokio::spawn(answered);
+        Either::Left(task.map(|ended| {
+            ended.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
+        }))
+    } else {
+        Either::Right(answered)
     }
 }
 

@@ -15,8 +15,11 @@ pub struct Limits {
     pub header_bytes: u32,
     /// From accepting a connection to its first complete request head.
     pub first_request: Duration,
-    /// From one request to the next complete head on an HTTP/1.1 connection.
-    pub next_request: Duration,
+    /// From the first byte of a head to its end on an HTTP/1.1 connection. Between requests it may be idle
+    /// for as long as the peer lives: Mesos' clients keep one connection for all calls, some for days, fail
+    /// the call that finds it closed, and take its end for the end of the master. `connections` and the
+    /// kernel's probes bound what this can cost.
+    pub head: Duration,
     /// From a complete head to the head of the answer; bounds bodies that trickle in.
     pub answer: Duration,
     /// Without the peer taking a byte that waits to be sent.
@@ -53,9 +56,7 @@ impl Default for Limits {
             streams: 1_000,
             header_bytes: 32 * 1024,
             first_request: Duration::from_secs(30),
-            // Mesos' clients keep one connection for all calls, some for days, and fail the call that
-            // finds it closed. `connections` bounds what this can cost.
-            next_request: Duration::from_secs(24 * 3600),
+            head: Duration::from_secs(30),
             answer: Duration::from_secs(60),
             stall: Duration::from_secs(60),
             keepalive: Duration::from_secs(20),

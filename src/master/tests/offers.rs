@@ -29,6 +29,33 @@ fn an_offer_shows_all_of_the_agent() {
 }
 
 #[test]
+fn an_offer_names_no_role_to_a_framework_that_has_but_one() {
+    for capability in [None, Some(Capability::ReservationRefinement)] {
+        let mut bench = Bench::new();
+        bench.agent("a", "cpus:4;mem:1024;ports:[31000-32000]");
+        let mut info = framework("f");
+        info.roles.clear();
+        info.role = Some("dev".to_owned());
+        info.capabilities = capability
+            .map(|kind| v1::framework_info::Capability {
+                r#type: Some(kind.into()),
+            })
+            .into_iter()
+            .collect();
+        let scheduler = bench.subscribe(info);
+        let offers = bench.offers(&scheduler);
+        assert_eq!(offers[0].allocation_info, None);
+        assert_eq!(offers[0].resources.len(), 3);
+        for resource in &offers[0].resources {
+            assert_eq!(resource.allocation_info, None, "{capability:?}");
+            let flat = resource.role.as_deref() == Some("*");
+            assert_eq!(flat, capability.is_none(), "{resource:?}");
+        }
+        bench.call(&scheduler, decline(&offers, 0.0)).unwrap();
+    }
+}
+
+#[test]
 fn a_declined_offer_goes_to_others_and_comes_back_after_its_filter() {
     let mut bench = Bench::new();
     bench.agent("a", "cpus:4;mem:1024");
