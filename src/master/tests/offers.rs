@@ -29,6 +29,7 @@ fn an_offer_shows_all_of_the_agent() {
 }
 
 #[test]
+#[expect(deprecated, reason = "what such frameworks use")]
 fn an_offer_names_no_role_to_a_framework_that_has_but_one() {
     for capability in [None, Some(Capability::ReservationRefinement)] {
         let mut bench = Bench::new();
