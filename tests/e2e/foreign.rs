@@ -79,7 +79,7 @@ impl Foreign {
     }
 
     /// Runs it; its last word must be `ok`.
-    pub(crate) fn is_content(self, cluster: &Cluster) {
+    pub(crate) fn succeeds(self, cluster: &Cluster) {
         let text = self.run(cluster);
         assert!(text.ends_with("ok\n"), "{text}\n{}", cluster.logs());
     }
