@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesosd::base::{FrameworkId, TaskId};
+use mesosd::base::{AgentId, FrameworkId, TaskId};
 use mesosd::proto::v1;
 use mesosd::proto::v1::TaskState;
 
+use crate::coverage::Seen;
 use crate::operations::reserved_role;
 
 type Key = (FrameworkId, TaskId);
@@ -30,6 +31,16 @@ struct Fate {
 pub(crate) struct Checkers {
     fates: BTreeMap<Key, Fate>,
     offers: BTreeSet<String>,
+    /// Updates that an executor was told to forget, and where.
+    acknowledged: BTreeMap<Vec<u8>, (Key, AgentId)>,
+    /// Updates that a framework has heard.
+    heard: BTreeSet<Vec<u8>>,
+    /// States of tasks as operators see them.
+    pub(crate) states: BTreeMap<Key, TaskState>,
+    /// An agent's machine lost its power, and with it acknowledgements: updates may be repeated.
+    pub(crate) power_lost: bool,
+    /// What has happened at least once.
+    pub(crate) seen: Seen,
 }
 
 impl Checkers {
@@ -97,8 +108,14 @@ impl Checkers {
     pub(crate) fn delivered(&mut self, framework: &FrameworkId, status: &v1::TaskStatus) {
         let task = TaskId::new(status.task_id.value.as_str());
         let state = status.state();
-        let fate = self.fate(framework, &task);
+        self.hear(status);
         let uuid = status.uuid.clone().unwrap_or_default();
+        let again = !uuid.is_empty() && !self.heard.insert(uuid.clone());
+        if again && self.power_lost {
+            return;
+        }
+        let power_lost = self.power_lost;
+        let fate = self.fate(framework, &task);
         if let Some(position) = fate.reported.iter().position(|known| *known == uuid) {
             let heard = fate.heard.unwrap_or(0);
             assert!(
@@ -111,7 +128,7 @@ impl Checkers {
             );
             fate.heard = Some(position.max(heard));
         }
-        if let Some(ended) = fate.ended {
+        if let Some(ended) = fate.ended.filter(|_| !power_lost) {
             // UNKNOWN answers a question about a task that the master has long forgotten.
             assert!(
                 state.is_terminal() || state == TaskState::TaskUnknown,
@@ -122,6 +139,43 @@ impl Checkers {
         if state.is_terminal() && state != TaskState::TaskLost && !uuid.is_empty() {
             fate.ended.get_or_insert(state);
         }
+    }
+
+    /// An executor was told to forget an update: from now on it is the agent's.
+    pub(crate) fn acknowledged(
+        &mut self,
+        framework: &FrameworkId,
+        agent: &AgentId,
+        acknowledged: &v1::executor::event::Acknowledged,
+    ) {
+        let task = TaskId::new(acknowledged.task_id.value.as_str());
+        let key = (framework.clone(), task);
+        let place = (key, agent.clone());
+        self.acknowledged.insert(acknowledged.uuid.clone(), place);
+    }
+
+    /// Ends of tasks that an agent has taken over from an executor and that their frameworks, which are
+    /// still there, were never told.
+    pub(crate) fn assert_delivered(
+        &self,
+        frameworks: &BTreeSet<FrameworkId>,
+        agents: &BTreeSet<AgentId>,
+    ) {
+        let lost: Vec<_> = self
+            .acknowledged
+            .iter()
+            .filter(|(uuid, ((framework, _), agent))| {
+                frameworks.contains(framework)
+                    && agents.contains(agent)
+                    && !self.heard.contains(*uuid)
+            })
+            .map(|(_, (key, _))| key)
+            .filter(|key| self.fates.get(key).is_some_and(|fate| fate.ended.is_none()))
+            .collect();
+        assert!(
+            lost.is_empty(),
+            "acknowledged and never delivered: {lost:?}"
+        );
     }
 
     /// Tasks that run although everything has ended.

@@ -21,6 +21,8 @@ pub(crate) struct Container {
     pub(crate) unacknowledged: Vec<v1::TaskStatus>,
     /// It was told to end.
     pub(crate) shutting_down: bool,
+    /// Its executor hears and does nothing any more.
+    pub(crate) wedged: bool,
 }
 
 /// One task in an executor.
@@ -45,6 +47,7 @@ impl Container {
             tasks: BTreeMap::new(),
             unacknowledged: Vec::new(),
             shutting_down: false,
+            wedged: false,
         }
     }
 

@@ -72,6 +72,13 @@ fn reserve(resources: Vec<v1::Resource>) -> Operation {
     }
 }
 
+/// Reserves a little of what is free, for an operator.
+pub(crate) fn reserve_cpus(role: &str) -> Operation {
+    let mut cpus = reserved("cpus", 0.1, role);
+    cpus.allocation_info = None;
+    reserve(vec![cpus])
+}
+
 fn create(volumes: Vec<v1::Resource>) -> Operation {
     Operation {
         r#type: Some(operation::Type::Create.into()),
@@ -98,6 +105,14 @@ fn undo(resource: v1::Resource) -> Operation {
         }),
         ..Operation::default()
     }
+}
+
+/// What a framework knows of an operation that has not ended.
+#[derive(Clone, Debug)]
+pub(crate) struct OperationView {
+    pub(crate) agent_id: v1::AgentId,
+    /// The newest state heard.
+    pub(crate) state: OperationState,
 }
 
 impl Scheduler {
@@ -136,7 +151,11 @@ impl Scheduler {
             if operation.launch.is_none() && self.rng.chance(1, 2) {
                 let id = format!("{name}-{number}");
                 operation.id = Some(v1::OperationId { value: id.clone() });
-                self.operations.insert(id, offer.agent_id.clone());
+                let view = OperationView {
+                    agent_id: offer.agent_id.clone(),
+                    state: OperationState::OperationPending,
+                };
+                self.operations.insert(id, view);
             }
         }
         SchedulerCall::Accept(wire::Accept {
@@ -168,6 +187,9 @@ impl Scheduler {
         self.launched_ids.insert(id.clone());
         let view = TaskView {
             agent_id: offer.agent_id.clone(),
+            executor_id: v1::ExecutorId {
+                value: id.to_string(),
+            },
             state: TaskState::TaskStaging,
             uuids: Vec::new(),
         };
@@ -194,6 +216,8 @@ impl Scheduler {
         );
         if !waits {
             self.operations.remove(&id.value);
+        } else if let Some(view) = self.operations.get_mut(&id.value) {
+            view.state = status.state();
         }
         let Some(uuid) = status.uuid.clone() else {
             return Vec::new();
@@ -215,9 +239,9 @@ impl Scheduler {
     /// Asks for every operation whose end was not heard.
     pub(crate) fn reconcile_operations(&self) -> SchedulerCall {
         let operation =
-            |(id, agent_id): (&String, &v1::AgentId)| wire::reconcile_operations::Operation {
+            |(id, view): (&String, &OperationView)| wire::reconcile_operations::Operation {
                 operation_id: v1::OperationId { value: id.clone() },
-                agent_id: Some(agent_id.clone()),
+                agent_id: Some(view.agent_id.clone()),
                 resource_provider_id: None,
             };
         SchedulerCall::ReconcileOperations(wire::ReconcileOperations {

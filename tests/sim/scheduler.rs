@@ -10,7 +10,7 @@ use mesosd::proto::v1;
 use mesosd::proto::v1::TaskState;
 use mesosd::proto::v1::scheduler::{self, call as wire};
 
-use crate::operations::is_reserved;
+use crate::operations::{OperationView, is_reserved};
 
 /// How a framework behaves.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Habits {
     pub(crate) kills: u64,
     /// Chance in 100 per thought that it suppresses or revives.
     pub(crate) moody: u64,
-    /// Launches groups under a custom executor instead of plain tasks.
+    /// Launches tasks and groups under a custom executor instead of plain tasks.
     pub(crate) custom_executor: bool,
     /// Chance in 100 that an offer is used to reserve, unreserve, make or end volumes.
     pub(crate) converts: u64,
@@ -42,6 +42,8 @@ pub(crate) struct Habits {
 pub(crate) struct TaskView {
     /// Where it was launched.
     pub(crate) agent_id: v1::AgentId,
+    /// Its executor; a task with only a command is its own.
+    pub(crate) executor_id: v1::ExecutorId,
     /// The newest state heard; STAGING until an update comes.
     pub(crate) state: TaskState,
     /// Uuids of the updates heard, in order of first arrival.
@@ -59,11 +61,13 @@ pub(crate) struct Scheduler {
     pub(crate) offers: BTreeMap<String, v1::Offer>,
     pub(crate) tasks: BTreeMap<TaskId, TaskView>,
     /// Named operations whose end was not heard.
-    pub(crate) operations: BTreeMap<String, v1::AgentId>,
+    pub(crate) operations: BTreeMap<String, OperationView>,
     /// No more launches: the history is ending.
     pub(crate) winding_down: bool,
     suppressed: bool,
     pub(crate) launched: u64,
+    /// Times that it has changed its description.
+    versions: u64,
     pub(crate) rng: Rng,
     /// Tasks that the model launched in a call that was sent, ever.
     pub(crate) launched_ids: BTreeSet<TaskId>,
@@ -86,6 +90,21 @@ pub(crate) fn scalar(name: &str, value: f64, role: &str) -> v1::Resource {
             role: Some(role.into()),
         }),
         ..v1::Resource::default()
+    }
+}
+
+/// All of the tasks or none, in one executor.
+fn launch_group(executor: v1::ExecutorInfo, mut tasks: Vec<v1::TaskInfo>) -> v1::offer::Operation {
+    for task in &mut tasks {
+        task.executor = None;
+    }
+    v1::offer::Operation {
+        r#type: Some(v1::offer::operation::Type::LaunchGroup as i32),
+        launch_group: Some(v1::offer::operation::LaunchGroup {
+            executor,
+            task_group: v1::TaskGroupInfo { tasks },
+        }),
+        ..v1::offer::Operation::default()
     }
 }
 
@@ -125,6 +144,7 @@ impl Scheduler {
             winding_down: false,
             suppressed: false,
             launched: 0,
+            versions: 0,
             rng,
             launched_ids: BTreeSet::new(),
         }
@@ -146,6 +166,7 @@ impl Scheduler {
             failover_timeout: Some(self.habits.failover_timeout),
             checkpoint: Some(self.habits.checkpoint),
             roles: vec![format!("role-{}", self.index % 3)],
+            webui_url: Some(format!("http://model/{}", self.versions)),
             capabilities: capabilities
                 .into_iter()
                 .map(|capability| v1::framework_info::Capability {
@@ -205,6 +226,10 @@ impl Scheduler {
             }
             Type::UpdateOperationStatus => {
                 self.operation_ended(&event.update_operation_status.as_ref().unwrap().status)
+            }
+            Type::InverseOffers => {
+                let offers = &event.inverse_offers.as_ref().unwrap().inverse_offers;
+                self.leave(offers.iter().map(|offer| offer.id.clone()).collect())
             }
             Type::Update => self.update(&event.update.as_ref().unwrap().status),
             Type::Error => {
@@ -280,6 +305,9 @@ impl Scheduler {
             mem -= 32.0;
             self.executor(&role)
         });
+        let executor_id = executor
+            .as_ref()
+            .map(|executor| executor.executor_id.clone());
         let mut tasks = Vec::new();
         for _ in 0..wanted {
             let (need_cpus, need_mem) = (
@@ -317,6 +345,9 @@ impl Scheduler {
                 id,
                 TaskView {
                     agent_id: offer.agent_id.clone(),
+                    executor_id: executor_id.clone().unwrap_or_else(|| v1::ExecutorId {
+                        value: format!("s{}-t{}", self.index, self.launched),
+                    }),
                     state: TaskState::TaskStaging,
                     uuids: Vec::new(),
                 },
@@ -325,13 +356,17 @@ impl Scheduler {
                 break;
             }
         }
-        SchedulerCall::Accept(wire::Accept {
-            offer_ids: vec![offer.id.clone()],
-            operations: vec![v1::offer::Operation {
+        let launch = match executor.filter(|_| self.rng.chance(1, 2)) {
+            Some(executor) => launch_group(executor, tasks),
+            None => v1::offer::Operation {
                 r#type: Some(v1::offer::operation::Type::Launch as i32),
                 launch: Some(v1::offer::operation::Launch { task_infos: tasks }),
                 ..v1::offer::Operation::default()
-            }],
+            },
+        };
+        SchedulerCall::Accept(wire::Accept {
+            offer_ids: vec![offer.id.clone()],
+            operations: vec![launch],
             filters: self.rng.chance(1, 2).then_some(v1::Filters {
                 refuse_seconds: Some(0.5),
             }),
@@ -428,10 +463,64 @@ impl Scheduler {
             let call = SchedulerCall::Reconcile(wire::Reconcile { tasks: Vec::new() });
             deeds.push(Deed::Call(Duration::ZERO, call));
         }
+        if self.rng.chance(1, 15)
+            && let Some(call) = self.rare_call()
+        {
+            deeds.push(Deed::Call(Duration::ZERO, call));
+        }
         if !self.winding_down && self.rng.chance(1, 2_000) {
             deeds.push(Deed::Call(Duration::ZERO, SchedulerCall::Teardown));
         }
         deeds
+    }
+
+    /// Agrees to leave agents, or does not.
+    fn leave(&mut self, inverse_offer_ids: Vec<v1::OfferId>) -> Vec<Deed> {
+        let filters = self.rng.chance(1, 2).then_some(v1::Filters {
+            refuse_seconds: Some(10.0),
+        });
+        let call = if self.rng.chance(1, 2) {
+            SchedulerCall::AcceptInverseOffers(wire::AcceptInverseOffers {
+                inverse_offer_ids,
+                filters,
+            })
+        } else {
+            SchedulerCall::DeclineInverseOffers(wire::DeclineInverseOffers {
+                inverse_offer_ids,
+                filters,
+            })
+        };
+        let pause = self.pause(Duration::from_secs(2));
+        vec![Deed::Call(pause, call)]
+    }
+
+    /// What frameworks seldom say.
+    fn rare_call(&mut self) -> Option<SchedulerCall> {
+        let live: Vec<_> = self.live().map(|(_, view)| view.clone()).collect();
+        let pick = usize::try_from(self.rng.below(live.len().max(1) as u64)).unwrap();
+        let view = live.get(pick);
+        match self.rng.below(8) {
+            0 => Some(SchedulerCall::Request),
+            1 => {
+                self.versions += 1;
+                let framework_info = self.info();
+                Some(SchedulerCall::UpdateFramework(Box::new(
+                    wire::UpdateFramework {
+                        framework_info,
+                        ..wire::UpdateFramework::default()
+                    },
+                )))
+            }
+            2 => Some(SchedulerCall::Shutdown(wire::Shutdown {
+                executor_id: view?.executor_id.clone(),
+                agent_id: view?.agent_id.clone(),
+            })),
+            _ => Some(SchedulerCall::Message(wire::Message {
+                agent_id: view?.agent_id.clone(),
+                executor_id: view?.executor_id.clone(),
+                data: b"are you there?".to_vec(),
+            })),
+        }
     }
 
     /// A kill of one task; every other one with a policy of its own.

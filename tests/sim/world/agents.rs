@@ -7,24 +7,27 @@ impl World {
         if incarnation != self.agents[index].incarnation {
             return;
         }
-        if self.agents[index].core.is_none() {
-            self.start_agent(index);
-            return;
-        }
         self.step_agent(index, event);
     }
 
     pub(super) fn step_agent(&mut self, index: usize, event: agent::Event) {
-        let now = self.now();
-        let Some(core) = self.agents[index].core.as_mut() else {
+        let now = self.agent_now(index);
+        let node = &self.agents[index];
+        if node.core.is_none() {
             return;
-        };
-        let line = format!("agent {index} <- {event:?}");
+        }
+        if node.frozen_until > self.now {
+            let (at, incarnation) = (node.frozen_until, node.incarnation);
+            return self.at(at, Happening::Agent(index, incarnation, event));
+        }
+        self.note(|| shorten(format!("agent {index} <- {event:?}")));
         let mut effects = agent::Effects::new();
-        core.step(now, event, &mut effects);
-        self.note(|| shorten(line));
-        if let Some(core) = &self.agents[index].core {
-            core.check_invariants();
+        let looks = self.looks();
+        if let Some(core) = self.agents[index].core.as_mut() {
+            core.step(now, event, &mut effects);
+            if looks {
+                core.check_invariants();
+            }
         }
         self.perform_agent(index, &mut effects);
     }
@@ -37,12 +40,14 @@ impl World {
 
     pub(super) fn perform_agent_effect(&mut self, index: usize, effect: agent::Effect) {
         let incarnation = self.agents[index].incarnation;
+        self.checkers.agent_effect(&effect);
         match effect {
             agent::Effect::ToMaster {
                 connection,
                 message,
             } => {
                 self.assert_operation_written(index, &message);
+                self.checkers.said_by_agent(&message);
                 if self.agents[index].link == Some(connection)
                     && let Some(at) = self.arrival(connection, false)
                 {
@@ -94,7 +99,12 @@ impl World {
                 operation: Some(operation),
                 ..
             } => {
-                let result = Ok(());
+                let result = if self.chance(self.options.launch_failure) {
+                    self.count("volume not made");
+                    Err("no space left on device".to_owned())
+                } else {
+                    Ok(())
+                };
                 let made = agent::Event::VolumesMade { operation, result };
                 self.after(Duration::ZERO, Happening::Agent(index, incarnation, made));
             }
@@ -103,8 +113,15 @@ impl World {
             | agent::Effect::RemoveVolumes { .. }
             | agent::Effect::EmptyTrash { .. }
             | agent::Effect::LinkVolumes { .. }
-            | agent::Effect::MeasureDisk
             | agent::Effect::Reply { .. } => {}
+            agent::Effect::MeasureDisk => {
+                let permille = u32::try_from(self.life.below(1_001)).unwrap();
+                let event = agent::Event::DiskUsage { permille };
+                self.after(
+                    Duration::from_millis(1),
+                    Happening::Agent(index, incarnation, event),
+                );
+            }
             agent::Effect::DestroyContainer { container_id } => self.destroy(index, container_id),
             agent::Effect::Checkpoint { token, record } => {
                 let pause = self.network.up_to(self.options.write_max);
@@ -126,8 +143,9 @@ impl World {
             agent::Effect::SetTimer { key, at } => {
                 let generation = self.id();
                 self.agents[index].timers.insert(key.clone(), generation);
+                let at = self.agents[index].clock.reaches(at);
                 self.at(
-                    at.0,
+                    at,
                     Happening::AgentTimer(index, incarnation, key, generation),
                 );
             }
@@ -137,13 +155,18 @@ impl World {
             agent::Effect::Exit { reason, .. } => {
                 self.note(|| format!("agent {index} exits: {reason}"));
                 self.count("agent exit");
-                self.crash_agent(index);
+                self.end_agent(index);
             }
         }
     }
 
     /// An executor may forget an update once the agent's disk has it, or has the end of its task.
-    fn assert_written(&self, index: usize, connection: ConnectionId, event: &v1::executor::Event) {
+    fn assert_written(
+        &mut self,
+        index: usize,
+        connection: ConnectionId,
+        event: &v1::executor::Event,
+    ) {
         let Some(acknowledged) = &event.acknowledged else {
             return;
         };
@@ -151,12 +174,12 @@ impl World {
         let mut containers = node.containers.values();
         let container = containers.find(|container| container.connection == Some(connection));
         let core = node.core.as_ref().expect("an agent that is up speaks");
-        let frameworks = core.snapshot(self.now()).frameworks;
+        let frameworks = core.snapshot(self.agent_now(index)).frameworks;
         let framework = container.and_then(|it| frameworks.get(&it.config.framework_id));
         if !framework.is_some_and(|framework| framework.info.checkpoint()) {
             return;
         }
-        let written = node.disk.iter().rev().any(|record| match record {
+        let written = node.disk.records.iter().rev().any(|record| match record {
             agent::checkpoint::Record::Update { status, .. } => {
                 status.uuid() == acknowledged.uuid
                     || (status.task_id == acknowledged.task_id && status.state().is_terminal())
@@ -168,6 +191,13 @@ impl World {
             "agent {index} acknowledges an update of task {} that it has not written down",
             acknowledged.task_id.value
         );
+        let info = &core.snapshot(self.agent_now(index)).info;
+        let (Some(container), Some(agent)) = (container, &info.id) else {
+            return;
+        };
+        let framework = container.config.framework_id.clone();
+        let agent = AgentId::new(agent.value.as_str());
+        self.checkers.acknowledged(&framework, &agent, acknowledged);
     }
 
     /// The master may hear of an operation once the agent's disk has what it did.
@@ -177,10 +207,16 @@ impl World {
         };
         self.count("operation");
         let uuid = &update.operation_uuid;
-        let written = self.agents[index].disk.iter().any(|record| match record {
-            agent::checkpoint::Record::Operation { operation, .. } => operation.uuid.value == *uuid,
-            _ => false,
-        });
+        let written = self.agents[index]
+            .disk
+            .records
+            .iter()
+            .any(|record| match record {
+                agent::checkpoint::Record::Operation { operation, .. } => {
+                    operation.uuid.value == *uuid
+                }
+                _ => false,
+            });
         assert!(
             written,
             "agent {index} confirms operation {uuid:?} that it has not written down"
@@ -197,11 +233,15 @@ impl World {
         if incarnation != self.agents[index].incarnation || self.agents[index].core.is_none() {
             return;
         }
-        let result = if self.chance(self.options.checkpoint_failure) {
+        let full = self.agents[index].full_until > self.now && self.faults_on;
+        let result = if full || self.chance(self.options.checkpoint_failure) {
             self.count("failed checkpoint");
-            Err("disk full, says the simulation".to_owned())
+            self.agents[index]
+                .disk
+                .write_part(&record, &mut self.faults);
+            Err("no space left on device".to_owned())
         } else {
-            self.agents[index].disk.push(record);
+            self.agents[index].disk.write(&record);
             Ok(())
         };
         self.step_agent(index, agent::Event::Checkpointed { token, result });
@@ -214,26 +254,32 @@ impl World {
         {
             return;
         }
-        if self.master.core.is_none() {
+        let cut = self.agents[index].cut_until > self.now && self.faults_on;
+        let leader = self.leader_of(self.agent_client(index));
+        let Some(master) = leader.filter(|master| self.accepts(*master) && !cut) else {
             let pause = self.network.up_to(Duration::from_secs(2));
             self.after(pause, Happening::AgentConnects(index, incarnation));
             return;
-        }
-        let connection = self.connect(Peer::Agent(index));
+        };
+        let connection = self.connect(Peer::Agent(index), master);
         self.agents[index].link = Some(connection);
-        self.step_master(master::Event::AgentConnected {
+        let connected = master::Event::AgentConnected {
             connection,
             peer: format!("agent-{index}:5051"),
-        });
+        };
+        self.step_master(master, connected);
         self.step_agent(index, agent::Event::MasterConnected { connection });
     }
 
-    pub(super) fn connect(&mut self, peer: Peer) -> ConnectionId {
+    pub(super) fn connect(&mut self, peer: Peer, master: usize) -> ConnectionId {
         let connection = ConnectionId(self.id());
+        let epoch = self.masters[master].epoch;
         self.links.insert(
             connection,
             Link {
                 peer,
+                master,
+                epoch,
                 up: true,
                 to_peer_at: 0,
                 to_master_at: 0,
@@ -254,14 +300,61 @@ impl World {
             return;
         };
         if self.agents[index].link == Some(connection) {
-            self.step_agent(
-                index,
-                agent::Event::MasterMessage {
-                    connection,
-                    message,
-                },
-            );
+            let launched = self.launched_by_former_leader(index, link.epoch, &message);
+            let said = agent::Event::MasterMessage {
+                connection,
+                message,
+            };
+            let before = launched
+                .as_ref()
+                .is_some_and(|task| self.has_task(index, task));
+            self.step_agent(index, said);
+            if let Some(task) = launched {
+                self.count("launch of a former leader");
+                let after = self.has_task(index, &task);
+                assert!(
+                    before || !after,
+                    "agent {index} accepts the launch of {} by a leader whose successor it knows",
+                    task.1
+                );
+            }
         }
+    }
+
+    /// The task that a leader wants launched whose successor the agent has written down.
+    fn launched_by_former_leader(
+        &mut self,
+        index: usize,
+        epoch: u64,
+        message: &link::from_master::Message,
+    ) -> Option<(FrameworkId, TaskId)> {
+        use link::from_master::Message;
+        if epoch >= self.agents[index].disk.epoch() {
+            return None;
+        }
+        let (framework, task) = match message {
+            Message::Registered(_) | Message::Reregistered(_) => {
+                self.count("former leader answers an agent");
+                return None;
+            }
+            Message::RunTask(run) => (&run.framework, &run.task),
+            Message::RunTaskGroup(run) => (&run.framework, run.task_group.tasks.first()?),
+            _ => return None,
+        };
+        let framework = FrameworkId::new(framework.id.as_ref()?.value.as_str());
+        Some((framework, TaskId::new(task.task_id.value.as_str())))
+    }
+
+    fn has_task(&self, index: usize, (framework, task): &(FrameworkId, TaskId)) -> bool {
+        let core = self.agents[index].core.as_ref();
+        let Some(snapshot) = core.map(|core| core.snapshot(self.agent_now(index))) else {
+            return false;
+        };
+        let framework = snapshot.frameworks.get(framework);
+        framework.is_some_and(|framework| {
+            let mut executors = framework.executors.values();
+            executors.any(|executor| executor.tasks.contains_key(task))
+        })
     }
 
     pub(super) fn agent_loses_master(&mut self, connection: ConnectionId) {

@@ -111,7 +111,11 @@ impl World {
                 pid: 4711,
             },
         );
-        let pause = self.life.up_to(Duration::from_millis(200));
+        let mut pause = self.life.up_to(Duration::from_millis(200));
+        if self.chance(self.options.wedged_executor) {
+            self.count("late executor");
+            pause += self.faults.up_to(Duration::from_secs(90));
+        }
         self.after(pause, Happening::ExecutorConnects(index, boot, id.clone()));
     }
 
@@ -170,10 +174,11 @@ impl World {
             return;
         }
         let boot = node.boot;
-        let Some(container) = node.containers.get_mut(id) else {
+        let Some(container) = node.containers.get_mut(id).filter(|it| !it.wedged) else {
             return;
         };
         match event.r#type() {
+            Type::Message => self.executor_answers(index, id),
             Type::Launch => {
                 let info = event.launch.as_ref().unwrap().task.clone();
                 self.start_task(index, id, info);
@@ -186,6 +191,12 @@ impl World {
             }
             Type::Kill => {
                 let task = TaskId::new(event.kill.as_ref().unwrap().task_id.value.as_str());
+                if self.life.chance(1, 2) {
+                    let killing = TaskState::TaskKilling;
+                    let what =
+                        Happening::TaskBecomes(index, boot, id.clone(), task.clone(), killing);
+                    self.after(Duration::from_millis(1), what);
+                }
                 self.after(
                     Duration::from_millis(20),
                     Happening::TaskBecomes(index, boot, id.clone(), task, TaskState::TaskKilled),
@@ -223,6 +234,21 @@ impl World {
         }
     }
 
+    /// Bytes for the scheduler.
+    fn executor_answers(&mut self, index: usize, id: &ContainerId) {
+        let container = &self.agents[index].containers[id];
+        let event = agent::Event::ExecutorCall {
+            request: None,
+            framework_id: container.config.framework_id.clone(),
+            executor_id: container.config.executor_id.clone(),
+            connection: container.connection,
+            call: Box::new(ExecutorCall::Message {
+                data: b"yes".to_vec(),
+            }),
+        };
+        self.step_agent(index, event);
+    }
+
     pub(super) fn start_task(&mut self, index: usize, id: &ContainerId, info: v1::TaskInfo) {
         let node = &mut self.agents[index];
         let boot = node.boot;
@@ -251,10 +277,12 @@ impl World {
     /// Never does more run on an agent than it has. Frameworks that the master has removed count no more:
     /// their resources are given away while their executors end.
     fn assert_not_overcommitted(&self, index: usize) {
-        let Some(master) = &self.master.core else {
+        let Some(master) = self.leading() else {
             return;
         };
-        let known = master.snapshot(self.now()).frameworks;
+        let core = self.masters[master].core.as_ref();
+        let core = core.expect("it leads");
+        let known = core.snapshot(self.master_now(master)).frameworks;
         let millicpus = |resources: &[v1::Resource]| -> u64 {
             let cpus = resources.iter().filter(|resource| resource.name == "cpus");
             cpus.map(|cpus| (cpus.scalar.unwrap().value * 1_000.0).round() as u64)
@@ -273,7 +301,7 @@ impl World {
             .core
             .as_ref()
             .expect("tasks start on agents that are up");
-        let total = millicpus(&core.snapshot(self.now()).info.resources);
+        let total = millicpus(&core.snapshot(self.agent_now(index)).info.resources);
         assert!(
             running <= total,
             "agent {index} runs tasks of {running} millicpus and has {total}"
@@ -298,8 +326,13 @@ impl World {
         let Some(run) = container.tasks.get(task) else {
             return;
         };
-        if run.state.is_terminal() || container.destroying {
+        let killing = run.state == TaskState::TaskKilling && !state.is_terminal();
+        if killing || run.state.is_terminal() || container.destroying || container.wedged {
             return;
+        }
+        if self.faults_on && self.faults.chance(self.options.wedged_executor, 20_000) {
+            container.wedged = true;
+            return self.count("wedged executor");
         }
         let status = container.update(task, state, &mut self.life);
         let (framework_id, executor_id) = (
@@ -309,20 +342,22 @@ impl World {
         self.checkers.reported(&framework_id, task, &status);
         if let Some(connection) = container.connection {
             let uuid = Uuid::from_slice(status.uuid.as_deref().unwrap()).unwrap();
-            self.step_agent(
-                index,
-                agent::Event::ExecutorCall {
-                    request: None,
-                    framework_id,
-                    executor_id,
-                    connection: Some(connection),
-                    call: Box::new(ExecutorCall::Update {
-                        task_id: task.clone(),
-                        uuid,
-                        status: Box::new(status),
-                    }),
-                },
-            );
+            let update = agent::Event::ExecutorCall {
+                request: None,
+                framework_id,
+                executor_id,
+                connection: Some(connection),
+                call: Box::new(ExecutorCall::Update {
+                    task_id: task.clone(),
+                    uuid,
+                    status: Box::new(status),
+                }),
+            };
+            if self.chance(self.options.duplication) {
+                self.count("executor speaks twice");
+                self.step_agent(index, update.clone());
+            }
+            self.step_agent(index, update);
         }
     }
 

@@ -7,21 +7,28 @@ impl World {
         if self.schedulers[index].epoch != epoch || self.schedulers[index].connection.is_some() {
             return;
         }
-        if self.master.core.is_none() {
+        let leader = self.leader_of(self.scheduler_client(index));
+        let Some(master) = leader.filter(|master| self.accepts(*master)) else {
             let pause = self.network.up_to(Duration::from_secs(2));
             self.after(pause, Happening::SchedulerConnects(index, epoch));
             return;
-        }
-        let connection = self.connect(Peer::Scheduler(index));
+        };
+        self.scheduler_connects_to(index, epoch, master);
+    }
+
+    pub(super) fn scheduler_connects_to(&mut self, index: usize, epoch: u32, master: usize) {
+        debug_assert_eq!(self.schedulers[index].epoch, epoch);
+        let connection = self.connect(Peer::Scheduler(index), master);
         self.schedulers[index].connection = Some(connection);
         let framework = Box::new(self.schedulers[index].info());
-        self.step_master(master::Event::SchedulerSubscribed {
+        let subscribed = master::Event::SchedulerSubscribed {
             connection,
             framework,
             suppressed_roles: Vec::new(),
             offer_constraints: None,
             principal: None,
-        });
+        };
+        self.step_master(master, subscribed);
     }
 
     pub(super) fn scheduler_hears(
@@ -129,16 +136,21 @@ impl World {
         for _ in 0..copies {
             let request = RequestId(self.id());
             self.requests.insert(request, call.name());
+            self.checkers.hit("call", call.name());
             let delay = self.delay();
-            let incarnation = self.master.incarnation;
-            if self.links.get(&connection).is_some_and(|link| link.up) {
+            if let Some(link) = self.links.get(&connection).filter(|link| link.up) {
+                let master = link.master;
+                let incarnation = self.masters[master].incarnation;
                 let event = master::Event::SchedulerCall {
                     request,
                     framework_id: framework_id.clone(),
                     connection: Some(connection),
                     call: call.clone(),
                 };
-                self.at(self.now + delay, Happening::Master(incarnation, event));
+                self.at(
+                    self.now + delay,
+                    Happening::Master(master, incarnation, Box::new(event)),
+                );
             }
         }
     }

@@ -3,35 +3,44 @@
 //! the seed, so one seed is one history.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use mesosd::agent::{self, Agent, AgentConfig, Ended, ExecutorCall};
 use mesosd::base::{
-    AgentId, ConnectionId, ContainerId, Instant, Now, RequestId, Rng, TaskId, Timestamp, Uuid,
+    AgentId, ConnectionId, ContainerId, FrameworkId, Instant, Now, RequestId, Rng, TaskId, Uuid,
 };
 use mesosd::master::{self, Master, MasterConfig, SchedulerCall};
 use mesosd::proto::v1::TaskState;
 use mesosd::proto::{link, v1};
-use mesosd::registry::Registry;
 use mesosd::testing::planted::PlantedBugs;
 
 use crate::checkers::Checkers;
+use crate::clock::Clock;
 use crate::containers::Container;
+use crate::disk::Disk;
+use crate::ensemble::{Answer, Ensemble, Question, Storing};
 use crate::options::Options;
 use crate::scheduler::{Deed, Scheduler};
 
 mod agents;
 mod containers;
+mod election;
 mod ending;
+mod faults;
 mod frameworks;
 mod master_node;
+mod operators;
+mod registrar;
+
+use election::{Client, ClientTimer};
+use registrar::Term;
 
 /// Virtual nanoseconds.
 type Time = u64;
 
-/// Lines of the trace that a failure prints.
-const TRACE_LINES: u64 = 300;
+/// How many happenings pass from one look at the cores' invariants to the next.
+const INVARIANTS: u64 = 7;
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap()
@@ -39,11 +48,27 @@ fn nanos(duration: Duration) -> u64 {
 
 /// Something that will happen.
 enum Happening {
-    /// The master's mailbox hands an event to the core of this incarnation.
-    Master(u32, master::Event),
-    MasterTimer(u32, master::TimerKey, u64),
-    /// A registry write reaches the store.
-    Store(u32, master::Token, mesosd::registry::Operation),
+    /// A master's mailbox hands an event to the core of this incarnation.
+    Master(usize, u32, Box<master::Event>),
+    MasterTimer(usize, u32, master::TimerKey, u64),
+    /// A master's process starts again.
+    MasterStarts(usize),
+    /// A leadership that has believed on notices its end.
+    Deposed(usize, u64),
+    /// A leadership asks about the registry, after a pause.
+    AskRegistry(usize, u64, Storing),
+    /// A question arrives at the ensemble: (client, its life, its session).
+    ToEnsemble(usize, u64, u64, Box<Question>),
+    /// An answer arrives at a client.
+    ToClient(usize, u64, Answer),
+    ClientTimer(usize, u64, ClientTimer, u64),
+    /// A client tries to open a session again.
+    Reopen(usize, u64),
+    EnsembleTicks,
+    /// An operator decides something.
+    Operator,
+    /// An operator takes back what operators have decided.
+    OperatorRepairs,
     Agent(usize, u32, agent::Event),
     AgentTimer(usize, u32, agent::TimerKey, u64),
     /// A checkpoint reaches the disk.
@@ -53,6 +78,8 @@ enum Happening {
         agent::checkpoint::CheckpointToken,
         agent::checkpoint::Record,
     ),
+    /// An agent's process starts again.
+    AgentStarts(usize, u32),
     /// An agent's driver tries to reach the master.
     AgentConnects(usize, u32),
     /// A message of a link arrives at an agent.
@@ -103,16 +130,47 @@ impl Ord for Due {
 }
 
 struct MasterNode {
+    /// While it leads.
     core: Option<Master>,
+    /// Counts cores: what was meant for an earlier one is void.
     incarnation: u32,
     timers: BTreeMap<master::TimerKey, u64>,
+    clock: Clock,
+    /// The process runs.
+    up: bool,
+    /// It stands still until then.
+    frozen_until: Time,
+    term: Option<Term>,
+    epoch: u64,
+    watch: LeadershipWatch,
+}
+
+/// What is judged over one leadership.
+#[derive(Default)]
+struct LeadershipWatch {
+    /// When it began, on the master's clock.
+    began: Instant,
+    /// Frameworks that have subscribed since.
+    subscribed: BTreeSet<FrameworkId>,
+    /// Frameworks that were torn down since.
+    torn_down: BTreeSet<FrameworkId>,
+    /// Agents that must be back before anything is offered.
+    held_for: usize,
+    /// Agents that are back.
+    back: BTreeSet<AgentId>,
 }
 
 struct AgentNode {
     core: Option<Agent>,
     incarnation: u32,
     timers: BTreeMap<agent::TimerKey, u64>,
-    disk: Vec<agent::checkpoint::Record>,
+    disk: Disk,
+    clock: Clock,
+    frozen_until: Time,
+    /// No record fits on the disk until then.
+    full_until: Time,
+    /// No master can be reached until then.
+    cut_until: Time,
     containers: BTreeMap<ContainerId, Container>,
     link: Option<ConnectionId>,
     boot: u32,
@@ -129,6 +187,9 @@ enum Peer {
 /// A connection between the master and a peer.
 struct Link {
     peer: Peer,
+    master: usize,
+    /// Of the leadership on the master's side.
+    epoch: u64,
     up: bool,
     /// When the last message of each direction arrives: links keep their order.
     to_peer_at: Time,
@@ -141,16 +202,20 @@ pub(crate) struct World {
     pub(crate) now: Time,
     number: u64,
     queue: BinaryHeap<Reverse<Due>>,
-    master: MasterNode,
-    registry: Registry,
+    masters: Vec<MasterNode>,
+    clients: Vec<Client>,
+    ensemble: Ensemble,
     agents: Vec<AgentNode>,
     pub(crate) schedulers: Vec<Scheduler>,
     links: BTreeMap<ConnectionId, Link>,
     requests: BTreeMap<RequestId, &'static str>,
+    /// What operators wait for.
+    orders: BTreeMap<RequestId, master::OperatorCall>,
     next_id: u64,
     network: Rng,
     faults: Rng,
     life: Rng,
+    operators: Rng,
     faults_on: bool,
     pub(crate) checkers: Checkers,
     bugs: PlantedBugs,
@@ -161,70 +226,121 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(options: Options, bugs: PlantedBugs) -> Self {
-        let seed = options.seed;
+    /// A cluster about to start; a trace of so many lines is kept.
+    pub(crate) fn new(options: Options, bugs: PlantedBugs, trace_lines: u64) -> Self {
+        let seed = Options::entropy(options.seed);
         let mut world = Self {
             now: 0,
             number: 0,
             queue: BinaryHeap::new(),
-            master: MasterNode {
-                core: None,
-                incarnation: 0,
-                timers: BTreeMap::new(),
-            },
-            registry: Registry::default(),
+            masters: Vec::new(),
+            clients: Vec::new(),
+            ensemble: Ensemble::new(options.session),
             agents: Vec::new(),
             schedulers: (0..options.schedulers)
                 .map(|index| Scheduler::new(seed, index))
                 .collect(),
             links: BTreeMap::new(),
             requests: BTreeMap::new(),
+            orders: BTreeMap::new(),
             next_id: 0,
             network: Rng::seeded(seed, "network"),
             faults: Rng::seeded(seed, "faults"),
             life: Rng::seeded(seed, "life"),
+            operators: Rng::seeded(seed, "operators"),
             faults_on: true,
             checkers: Checkers::default(),
             bugs,
             trace: VecDeque::new(),
-            trace_lines: crate::number("SIM_TRACE", TRACE_LINES),
+            trace_lines,
             steps: 0,
             counts: BTreeMap::new(),
             options,
         };
-        world.start_master();
-        for index in 0..world.options.agents {
+        let processes = world.options.masters + world.options.agents + world.options.schedulers;
+        world.clients = (0..processes).map(|_| Client::new()).collect();
+        let mut clocks = Rng::seeded(seed, "clocks");
+        let mut clock = || Clock {
+            drift: i64::try_from(clocks.below(1_001)).unwrap() - 500,
+            wall: i64::try_from(clocks.below(2_000_000_000)).unwrap(),
+        };
+        for _ in 0..world.options.masters {
+            world.masters.push(MasterNode {
+                core: None,
+                incarnation: 0,
+                timers: BTreeMap::new(),
+                clock: clock(),
+                up: false,
+                frozen_until: 0,
+                term: None,
+                epoch: 0,
+                watch: LeadershipWatch::default(),
+            });
+        }
+        for _ in 0..world.options.agents {
             world.agents.push(AgentNode {
                 core: None,
                 incarnation: 0,
                 timers: BTreeMap::new(),
-                disk: Vec::new(),
+                disk: Disk::default(),
+                clock: clock(),
+                frozen_until: 0,
+                full_until: 0,
+                cut_until: 0,
                 containers: BTreeMap::new(),
                 link: None,
                 boot: 0,
                 disk_free_at: 0,
             });
-            world.start_agent(index);
         }
-        for index in 0..world.options.schedulers {
-            world.after(
-                Duration::from_millis(5),
-                Happening::SchedulerConnects(index, 0),
-            );
-            world.after(Duration::from_secs(1), Happening::SchedulerThinks(index));
-        }
-        world.after(Duration::from_millis(100), Happening::Fault);
+        world.begin();
         world
     }
 
-    fn now(&self) -> Now {
-        Now {
-            mono: Instant(self.now),
-            wall: Timestamp(1_700_000_000_000_000_000 + self.now),
+    fn begin(&mut self) {
+        for master in 0..self.masters.len() {
+            self.start_master(master);
+        }
+        for index in 0..self.agents.len() {
+            self.start_agent(index);
+        }
+        for index in 0..self.schedulers.len() {
+            let client = self.scheduler_client(index);
+            self.start_client(client);
+            self.after(
+                Duration::from_millis(5),
+                Happening::SchedulerConnects(index, 0),
+            );
+            self.after(Duration::from_secs(1), Happening::SchedulerThinks(index));
+        }
+        self.after(Duration::from_millis(100), Happening::Fault);
+        if self.elects() {
+            self.after(Duration::from_millis(500), Happening::EnsembleTicks);
+        }
+        if self.options.operators {
+            self.after(Duration::from_secs(5), Happening::Operator);
         }
     }
 
+    /// The master that leads; of several who believe so the newest.
+    fn leading(&self) -> Option<usize> {
+        let leads = |master: &usize| self.masters[*master].core.is_some();
+        let all = (0..self.masters.len()).filter(leads);
+        all.max_by_key(|master| self.masters[*master].epoch)
+    }
+
+    fn agent_now(&self, index: usize) -> Now {
+        self.agents[index].clock.now(self.now)
+    }
+
+    fn master_now(&self, master: usize) -> Now {
+        self.masters[master].clock.now(self.now)
+    }
+
     fn note(&mut self, line: impl FnOnce() -> String) {
+        if self.trace_lines == 0 {
+            return;
+        }
         if self.trace.len() as u64 == self.trace_lines {
             self.trace.pop_front();
         }
@@ -279,38 +395,6 @@ impl World {
 
     // Starting and stopping.
 
-    fn start_master(&mut self) {
-        self.master.incarnation += 1;
-        let uuid = format!("m{}", self.master.incarnation);
-        let mut config = MasterConfig::new(uuid);
-        config.agent_ping_timeout = self.options.ping;
-        config.offer_timeout = self.options.offer_timeout;
-        config.planted = self.bugs.clone();
-        config.allocator.seed = self.options.seed;
-        let mut effects = master::Effects::new();
-        let core = Master::new(config, self.registry.clone(), self.now(), &mut effects);
-        self.master.core = Some(core);
-        self.note(|| "master starts".to_owned());
-        self.perform_master(&mut effects);
-    }
-
-    fn crash_master(&mut self) {
-        self.note(|| "master crashes".to_owned());
-        self.count("master crash");
-        self.master.core = None;
-        self.master.timers.clear();
-        self.requests.clear();
-        for connection in self.links.keys().copied().collect::<Vec<_>>() {
-            self.break_link(connection, false);
-        }
-        let pause = self.faults.up_to(Duration::from_secs(20));
-        let incarnation = self.master.incarnation;
-        self.after(
-            pause,
-            Happening::Master(incarnation, master::Event::Shutdown),
-        );
-    }
-
     fn start_agent(&mut self, index: usize) {
         let boot = self.agents[index].boot;
         let mut config = AgentConfig::new(format!("agent-{index}"), format!("/work/{index}"));
@@ -320,79 +404,28 @@ impl World {
             scalar("disk", 60.0),
         ];
         config.boot_id = format!("boot-{boot}");
-        config.seed = self
-            .options
-            .seed
-            .wrapping_mul(31)
-            .wrapping_add(index as u64)
-            ^ (u64::from(self.agents[index].incarnation) << 32);
+        let life = (u64::from(self.agents[index].incarnation) << 8) + index as u64;
+        config.seed = Options::entropy(self.options.seed) ^ Options::entropy(life + 1);
         config.planted = self.bugs.clone();
         let mut effects = agent::Effects::new();
-        let mut checkpointed = agent::checkpoint::Checkpointed::default();
-        for record in &self.agents[index].disk {
-            checkpointed.apply(record);
+        let (checkpointed, torn) = self.agents[index].disk.read();
+        if torn {
+            self.count("torn journal read");
         }
-        let mut core = Agent::new(config, checkpointed, self.now());
-        core.start(self.now(), &mut effects);
+        let now = self.agent_now(index);
+        let mut core = Agent::new(config, checkpointed, now);
+        core.start(now, &mut effects);
         let node = &mut self.agents[index];
         node.incarnation += 1;
         node.core = Some(core);
         let incarnation = node.incarnation;
         self.note(|| format!("agent {index} starts"));
+        let client = self.agent_client(index);
+        self.start_client(client);
         self.perform_agent(index, &mut effects);
         self.after(
             Duration::from_millis(3),
             Happening::AgentConnects(index, incarnation),
-        );
-    }
-
-    /// The machine goes down: processes, links and what was not on disk are gone.
-    fn crash_agent(&mut self, index: usize) {
-        self.note(|| format!("agent {index} crashes"));
-        self.count("agent crash");
-        self.agents[index].boot += 1;
-        let all: Vec<_> = self.agents[index].containers.keys().cloned().collect();
-        for id in all {
-            self.container_vanishes(index, &id);
-        }
-        self.stop_agent(index, Duration::from_secs(60));
-    }
-
-    /// The agent's process is killed: the executors of checkpointing frameworks go on without it.
-    fn kill_agent(&mut self, index: usize) {
-        self.note(|| format!("agent {index} is killed"));
-        self.count("agent kill");
-        let node = &mut self.agents[index];
-        let mut ending = Vec::new();
-        for (id, container) in &mut node.containers {
-            container.connection = None;
-            if !container.config.checkpoint {
-                ending.push(id.clone());
-            }
-        }
-        for id in ending {
-            self.container_vanishes(index, &id);
-        }
-        self.stop_agent(index, Duration::from_secs(20));
-    }
-
-    fn stop_agent(&mut self, index: usize, pause_max: Duration) {
-        let node = &mut self.agents[index];
-        node.core = None;
-        node.timers.clear();
-        if let Some(connection) = node.link.take() {
-            self.break_link(connection, false);
-        }
-        let pause = self.faults.up_to(pause_max);
-        let incarnation = self.agents[index].incarnation;
-        // An event for an incarnation that has no core is the signal to start the next one.
-        self.after(
-            pause,
-            Happening::Agent(
-                index,
-                incarnation,
-                agent::Event::Shutdown { destroy: false },
-            ),
         );
     }
 
@@ -436,20 +469,90 @@ impl World {
         true
     }
 
-    fn happen(&mut self, what: Happening) {
+    /// Invariants cost more than the steps that they are of: one step in a few is looked at. What is
+    /// wrong stays so, as a rule.
+    fn looks(&self) -> bool {
+        self.steps.is_multiple_of(INVARIANTS)
+    }
+
+    /// A process that stands still does nothing: until when, if this is its doing.
+    fn stands_still(&self, what: &Happening) -> Time {
+        let master = |master: &usize| self.masters[*master].frozen_until;
+        let agent = |agent: &usize| self.agents[*agent].frozen_until;
+        let side_of_master = |connection: &ConnectionId| {
+            let link = self.links.get(connection);
+            link.map_or(0, |link| self.masters[link.master].frozen_until)
+        };
+        let side_of_peer =
+            |connection: &ConnectionId| match self.links.get(connection).map(|link| link.peer) {
+                Some(Peer::Agent(index)) => self.agents[index].frozen_until,
+                _ => 0,
+            };
         match what {
-            Happening::Master(incarnation, event) => self.master_event(incarnation, event),
-            Happening::MasterTimer(incarnation, key, generation) => {
-                if incarnation == self.master.incarnation
-                    && self.master.timers.get(&key) == Some(&generation)
-                {
-                    self.master.timers.remove(&key);
-                    self.step_master(master::Event::TimerFired(key));
+            Happening::Master(index, ..)
+            | Happening::MasterTimer(index, ..)
+            | Happening::AskRegistry(index, ..)
+            | Happening::Deposed(index, _) => master(index),
+            Happening::ToClient(client, ..)
+            | Happening::ClientTimer(client, ..)
+            | Happening::Reopen(client, _) => self.client_frozen_until(*client),
+            Happening::Agent(index, ..)
+            | Happening::AgentTimer(index, ..)
+            | Happening::Write(index, ..)
+            | Happening::AgentConnects(index, _)
+            | Happening::ExecutorConnects(index, ..) => agent(index),
+            Happening::ToAgent(connection, _) | Happening::AgentLosesMaster(connection) => {
+                side_of_peer(connection)
+            }
+            Happening::ToMaster(connection, _)
+            | Happening::MasterLosesAgent(connection)
+            | Happening::MasterLosesScheduler(connection) => side_of_master(connection),
+            _ => 0,
+        }
+    }
+
+    fn happen(&mut self, what: Happening) {
+        let until = self.stands_still(&what);
+        if until > self.now {
+            return self.at(until, what);
+        }
+        match what {
+            Happening::Master(master, incarnation, event) => {
+                if incarnation == self.masters[master].incarnation {
+                    self.step_master(master, *event);
                 }
             }
-            Happening::Store(incarnation, token, operation) => {
-                self.store(incarnation, token, &operation);
+            Happening::MasterTimer(master, incarnation, key, generation) => {
+                let node = &mut self.masters[master];
+                if incarnation == node.incarnation && node.timers.get(&key) == Some(&generation) {
+                    node.timers.remove(&key);
+                    self.step_master(master, master::Event::TimerFired(key));
+                }
             }
+            Happening::MasterStarts(master) => self.start_master(master),
+            Happening::Deposed(master, number) => self.deposed(master, number),
+            Happening::AskRegistry(master, number, storing) => {
+                self.ask_registry(master, number, storing);
+            }
+            Happening::ToEnsemble(client, life, session, question) => {
+                self.ensemble_hears(client, life, session, *question);
+            }
+            Happening::ToClient(client, life, answer) => self.client_hears(client, life, answer),
+            Happening::ClientTimer(client, life, timer, number) => {
+                self.client_timer(client, life, timer, number);
+            }
+            Happening::Reopen(client, life) => self.open_again(client, life),
+            Happening::EnsembleTicks => self.ensemble_ticks(),
+            Happening::Operator => self.operator_decides(),
+            Happening::OperatorRepairs => self.operator_repairs(),
+            Happening::Fault => self.fault(),
+            other => self.happen_to_peer(other),
+        }
+    }
+
+    /// What happens to agents, frameworks and links.
+    fn happen_to_peer(&mut self, what: Happening) {
+        match what {
             Happening::Agent(index, incarnation, event) => {
                 self.agent_event(index, incarnation, event);
             }
@@ -460,25 +563,41 @@ impl World {
                     self.step_agent(index, agent::Event::TimerFired(key));
                 }
             }
+            Happening::AgentStarts(index, incarnation) => {
+                let node = &self.agents[index];
+                if incarnation == node.incarnation && node.core.is_none() {
+                    self.start_agent(index);
+                }
+            }
             Happening::Write(index, incarnation, token, record) => {
                 self.write(index, incarnation, token, record);
             }
             Happening::AgentConnects(index, incarnation) => self.agent_connects(index, incarnation),
             Happening::ToAgent(connection, message) => self.agent_hears(connection, message),
             Happening::ToMaster(connection, message) => {
-                if self.links.get(&connection).is_some_and(|link| link.up) {
-                    self.step_master(master::Event::AgentMessage {
-                        connection,
-                        message,
-                    });
+                if let Some(link) = self.links.get(&connection).filter(|link| link.up) {
+                    let master = link.master;
+                    self.step_master(
+                        master,
+                        master::Event::AgentMessage {
+                            connection,
+                            message,
+                        },
+                    );
                 }
             }
             Happening::ToScheduler(connection, event) => self.scheduler_hears(connection, &event),
             Happening::MasterLosesAgent(connection) => {
-                self.step_master(master::Event::AgentDisconnected { connection });
+                if let Some(link) = self.links.get(&connection) {
+                    let master = link.master;
+                    self.step_master(master, master::Event::AgentDisconnected { connection });
+                }
             }
             Happening::MasterLosesScheduler(connection) => {
-                self.step_master(master::Event::SchedulerDisconnected { connection });
+                if let Some(link) = self.links.get(&connection) {
+                    let master = link.master;
+                    self.step_master(master, master::Event::SchedulerDisconnected { connection });
+                }
             }
             Happening::AgentLosesMaster(connection) => self.agent_loses_master(connection),
             Happening::SchedulerLosesMaster(connection) => self.scheduler_loses_master(connection),
@@ -488,7 +607,11 @@ impl World {
                     let deeds = self.schedulers[index].think();
                     self.perform_scheduler(index, deeds);
                 }
-                self.after(Duration::from_secs(1), Happening::SchedulerThinks(index));
+                let pause = if self.faults_on { 1 } else { 10 };
+                self.after(
+                    Duration::from_secs(pause),
+                    Happening::SchedulerThinks(index),
+                );
             }
             Happening::SchedulerCalls(index, epoch, call) => self.call(index, epoch, *call),
             Happening::ContainerStarts(index, boot, id) => {
@@ -506,54 +629,7 @@ impl World {
             Happening::ContainerEnds(index, boot, id, ended) => {
                 self.container_ends(index, boot, id, ended);
             }
-            Happening::Fault => self.fault(),
-        }
-    }
-
-    fn fault(&mut self) {
-        if !self.faults_on {
-            return;
-        }
-        self.after(Duration::from_millis(500), Happening::Fault);
-        for connection in self.links.keys().copied().collect::<Vec<_>>() {
-            if self.chance(self.options.disconnect) {
-                self.break_link(connection, true);
-            }
-        }
-        for index in 0..self.agents.len() {
-            if self.agents[index].core.is_none() {
-                continue;
-            }
-            if self.chance(self.options.agent_crash) {
-                self.crash_agent(index);
-                continue;
-            }
-            if self.chance(self.options.agent_kill) {
-                self.kill_agent(index);
-                continue;
-            }
-            let boot = self.agents[index].boot;
-            for id in self.agents[index]
-                .containers
-                .keys()
-                .cloned()
-                .collect::<Vec<_>>()
-            {
-                if self.chance(self.options.container_crash) {
-                    self.count("container crash");
-                    let ended = Ended {
-                        wait_status: Some(9),
-                        reason: None,
-                        message: "killed by the simulation".into(),
-                    };
-                    self.container_ends(index, boot, id, ended);
-                } else if self.chance(self.options.disconnect) {
-                    self.executor_link_breaks(index, &id);
-                }
-            }
-        }
-        if self.master.core.is_some() && self.chance(self.options.master_crash) {
-            self.crash_master();
+            _ => {}
         }
     }
 }
