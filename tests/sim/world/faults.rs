@@ -58,7 +58,9 @@ impl World {
             self.count("suspended agent");
             let pause = self.faults.up_to(Duration::from_secs(60));
             self.note(|| format!("agent {index} stands still for {pause:?}"));
-            self.agents[index].frozen_until = self.now + nanos(pause);
+            // Never less than before: what waits for it would be overtaken.
+            let until = self.agents[index].frozen_until;
+            self.agents[index].frozen_until = until.max(self.now + nanos(pause));
         }
         if self.chance(self.options.agent_cut) {
             self.count("agent cut off");
@@ -104,7 +106,8 @@ impl World {
             self.count("suspended master");
             let pause = self.faults.up_to(Duration::from_secs(40));
             self.note(|| format!("master {master} stands still for {pause:?}"));
-            self.masters[master].frozen_until = self.now + nanos(pause);
+            let until = self.masters[master].frozen_until;
+            self.masters[master].frozen_until = until.max(self.now + nanos(pause));
         }
         if self.elects() && self.chance(self.options.handover) {
             self.count("handover");
