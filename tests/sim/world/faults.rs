@@ -84,12 +84,7 @@ impl World {
         for id in ids {
             if self.chance(self.options.container_crash) {
                 self.count("container crash");
-                let ended = Ended {
-                    wait_status: Some(9),
-                    reason: None,
-                    message: "killed by the simulation".into(),
-                };
-                self.container_ends(index, boot, id, ended);
+                self.container_ends(index, boot, id, killed());
             } else if self.chance(self.options.disconnect) {
                 self.executor_link_breaks(index, &id);
             }
@@ -201,6 +196,19 @@ impl World {
         self.stop_agent(index, Duration::from_secs(20));
     }
 
+    /// People end executors that hear nothing any more: an agent gives them no time for a KILL
+    /// (facts/mesos.md 6.7).
+    pub(super) fn wedged_executors_are_killed(&mut self) {
+        for index in 0..self.agents.len() {
+            let node = &self.agents[index];
+            let boot = node.boot;
+            let wedged = node.containers.iter().filter(|(_, it)| it.wedged);
+            for id in wedged.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+                self.container_ends(index, boot, id, killed());
+            }
+        }
+    }
+
     fn stop_agent(&mut self, index: usize, pause_max: Duration) {
         let node = &mut self.agents[index];
         node.core = None;
@@ -214,5 +222,14 @@ impl World {
         let pause = self.faults.up_to(pause_max);
         let incarnation = self.agents[index].incarnation;
         self.after(pause, Happening::AgentStarts(index, incarnation));
+    }
+}
+
+/// How a container ends that was killed from outside.
+fn killed() -> Ended {
+    Ended {
+        wait_status: Some(9),
+        reason: None,
+        message: "killed by the simulation".into(),
     }
 }
