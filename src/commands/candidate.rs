@@ -150,7 +150,14 @@ impl Candidate {
         // It holds the session.
         drop(term);
         match &ended {
-            Ok(Ended::Deposed) => {}
+            Ok(Ended::Deposed) => {
+                let heard = tokio::time::timeout(PAUSE, over(&self.standings, number)).await;
+                if heard.is_err() {
+                    // The loop saw the end of a lease that the election has extended in that moment, or
+                    // was refused by the registry: nobody is elected without leading.
+                    contest.resign().await;
+                }
+            }
             Ok(Ended::HandedOver) => {
                 tracing::info!("this leadership is handed over");
             }

@@ -279,6 +279,10 @@ impl Contender {
         };
         let lasted = self.lease().is_some_and(|end| end > now.mono);
         self.heard = Some(sent);
+        if !lasted && self.leads() {
+            // Whoever has looked at the lease since its end does not lead any more.
+            self.step_down(now, Deposed::Lease, effects);
+        }
         match (&self.state, self.lease()) {
             (State::Leading { .. }, Some(until)) => {
                 effects.push(Effect::Extend { until });

@@ -35,6 +35,8 @@ pub(crate) struct Checkers {
     acknowledged: BTreeMap<Vec<u8>, (Key, AgentId)>,
     /// Updates that a framework has heard.
     heard: BTreeSet<Vec<u8>>,
+    /// Frameworks without a failover timeout that a leader has ended.
+    ended: BTreeSet<FrameworkId>,
     /// States of tasks as operators see them.
     pub(crate) states: BTreeMap<Key, TaskState>,
     /// An agent's machine lost its power, and with it acknowledgements: updates may be repeated.
@@ -154,6 +156,13 @@ impl Checkers {
         self.acknowledged.insert(acknowledged.uuid.clone(), place);
     }
 
+    /// An agent was told to end a framework that has no failover timeout: its link was broken
+    /// (facts/mesos.md 6.6). Nobody is told what becomes of its tasks, also if its scheduler subscribes
+    /// with the old id at the next leader, who does not know it.
+    pub(crate) fn ended(&mut self, framework: FrameworkId) {
+        self.ended.insert(framework);
+    }
+
     /// Ends of tasks that an agent has taken over from an executor and that their frameworks, which are
     /// still there, were never told.
     pub(crate) fn assert_delivered(
@@ -166,6 +175,7 @@ impl Checkers {
             .iter()
             .filter(|(uuid, ((framework, _), agent))| {
                 frameworks.contains(framework)
+                    && !self.ended.contains(framework)
                     && agents.contains(agent)
                     && !self.heard.contains(*uuid)
             })

@@ -130,7 +130,9 @@ impl Scheduler {
             converts: rng.below(40),
             partition_aware: rng.chance(1, 2),
             checkpoint: rng.chance(1, 2),
-            failover_timeout: if rng.chance(1, 4) { 0.0 } else { 3600.0 },
+            // Over before the end of a history: one that was torn down while an agent was away is
+            // known again through that agent, and waited for once more.
+            failover_timeout: if rng.chance(1, 4) { 0.0 } else { 1800.0 },
         };
         Self {
             index,
@@ -241,6 +243,11 @@ impl Scheduler {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// A broken connection is its end.
+    pub(crate) fn is_brief(&self) -> bool {
+        self.habits.failover_timeout == 0.0
     }
 
     /// Everything it believes to be alive, asked for explicitly.

@@ -52,6 +52,10 @@ pub(super) struct Reference {
     histories: BTreeMap<Vec<String>, Option<u64>>,
 }
 
+fn client_of(allocation: &Allocation) -> ClientKey {
+    (allocation.framework.clone(), allocation.role.clone())
+}
+
 fn path_of((framework, role): &ClientKey) -> Vec<String> {
     let mut path: Vec<String> = role.components().map(str::to_owned).collect();
     path.extend([".".to_owned(), framework.to_string()]);
@@ -531,15 +535,21 @@ impl Reference {
     ) {
         self.refusals.retain(|refusal| refusal.until > now);
         for allocation in found {
-            let client = (allocation.framework.clone(), allocation.role.clone());
+            let client = client_of(allocation);
             let offered = self.offered(&client, id, guarantees);
             assert!(!offered.is_empty(), "{client:?} is not offered {id}");
             assert_eq!(allocation.resources, offered.allocate(&client.1));
             self.grant(&client, id, &offered);
         }
-        for client in self.clients() {
-            let more = self.offered(&client, id, guarantees);
-            assert!(more.is_empty(), "{client:?} was overlooked: {more} on {id}");
+        // Each client is asked once in a visit. With quota a grant may free what was held back from those
+        // asked before it: who they were is not known here.
+        if found.is_empty() || self.quotas.is_empty() {
+            let clients = self.clients().into_iter();
+            for client in clients.filter(|client| !found.iter().any(|it| *client == client_of(it)))
+            {
+                let more = self.offered(&client, id, guarantees);
+                assert!(more.is_empty(), "{client:?} was overlooked: {more} on {id}");
+            }
         }
         self.note(found);
     }

@@ -113,6 +113,17 @@ fn who_stepped_down_leads_again_only_by_a_new_listing() {
 }
 
 #[test]
+fn an_answer_that_comes_after_the_end_of_the_lease_does_not_mend_it() {
+    let mut contender = leader();
+    // The process stood still: it hears the answer to a later heartbeat before its timer.
+    let effects = contend(&mut contender, 6_500, answered(5_000));
+    assert!(effects.contains(&contender::Effect::StepDown(Deposed::Lease)));
+    assert_eq!(effects.last(), Some(&contender::Effect::List));
+    let effects = contend(&mut contender, 6_700, listed(&[FIRST], 6_500));
+    assert!(matches!(effects[0], contender::Effect::Lead { .. }));
+}
+
+#[test]
 fn without_an_answer_nobody_leads() {
     let mut contender = Contender::new();
     contend(

@@ -301,6 +301,13 @@ impl World {
         };
         if self.agents[index].link == Some(connection) {
             let launched = self.launched_by_former_leader(index, link.epoch, &message);
+            if let link::from_master::Message::ShutdownFramework(ended) = &*message {
+                let id = FrameworkId::new(ended.framework_id.value.as_str());
+                let is_brief = |it: &&Scheduler| it.id.as_ref() == Some(&id) && it.is_brief();
+                if self.schedulers.iter().any(|it| is_brief(&it)) {
+                    self.checkers.ended(id);
+                }
+            }
             let said = agent::Event::MasterMessage {
                 connection,
                 message,

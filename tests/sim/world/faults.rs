@@ -54,13 +54,12 @@ impl World {
         if self.chance(self.options.agent_kill) {
             return self.kill_agent(index);
         }
-        if self.chance(self.options.suspension) {
+        // Not while it stands still: what waits for its end would be overtaken.
+        if self.agents[index].frozen_until <= self.now && self.chance(self.options.suspension) {
             self.count("suspended agent");
             let pause = self.faults.up_to(Duration::from_secs(60));
             self.note(|| format!("agent {index} stands still for {pause:?}"));
-            // Never less than before: what waits for it would be overtaken.
-            let until = self.agents[index].frozen_until;
-            self.agents[index].frozen_until = until.max(self.now + nanos(pause));
+            self.agents[index].frozen_until = self.now + nanos(pause);
         }
         if self.chance(self.options.agent_cut) {
             self.count("agent cut off");
@@ -97,12 +96,11 @@ impl World {
             let pause = self.faults.up_to(Duration::from_secs(20));
             return self.crash_master(master, pause);
         }
-        if self.chance(self.options.suspension) {
+        if self.masters[master].frozen_until <= self.now && self.chance(self.options.suspension) {
             self.count("suspended master");
             let pause = self.faults.up_to(Duration::from_secs(40));
             self.note(|| format!("master {master} stands still for {pause:?}"));
-            let until = self.masters[master].frozen_until;
-            self.masters[master].frozen_until = until.max(self.now + nanos(pause));
+            self.masters[master].frozen_until = self.now + nanos(pause);
         }
         if self.elects() && self.chance(self.options.handover) {
             self.count("handover");

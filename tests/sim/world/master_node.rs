@@ -4,6 +4,9 @@ use mesosd::registry::{Registry, Subject};
 
 use super::*;
 
+/// How long a candidate waits for the election to say that a leadership has ended.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 impl World {
     /// A master's process starts; a single one leads at once.
     pub(super) fn start_master(&mut self, master: usize) {
@@ -93,7 +96,12 @@ impl World {
         if !self.may_promise(master) {
             // The driver's loop looks before every event; the process may have stood still.
             self.count("lease over");
-            return self.stop_core(master);
+            self.stop_core(master);
+            if let Some(term) = &self.masters[master].term {
+                let number = term.number;
+                self.after(PATIENCE, Happening::LeadsNoMore(master, number));
+            }
+            return;
         }
         self.note(|| shorten(format!("master {master} <- {event:?}")));
         self.watch_event(master, &event);

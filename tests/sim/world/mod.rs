@@ -55,6 +55,8 @@ enum Happening {
     MasterStarts(usize),
     /// A leadership that has believed on notices its end.
     Deposed(usize, u64),
+    /// A master whose core saw the end of its lease looks whether the election did.
+    LeadsNoMore(usize, u64),
     /// A leadership asks about the registry, after a pause.
     AskRegistry(usize, u64, Storing),
     /// A question arrives at the ensemble: (client, its life, its session).
@@ -492,7 +494,8 @@ impl World {
             Happening::Master(index, ..)
             | Happening::MasterTimer(index, ..)
             | Happening::AskRegistry(index, ..)
-            | Happening::Deposed(index, _) => master(index),
+            | Happening::Deposed(index, _)
+            | Happening::LeadsNoMore(index, _) => master(index),
             Happening::ToClient(client, ..)
             | Happening::ClientTimer(client, ..)
             | Happening::Reopen(client, _) => self.client_frozen_until(*client),
@@ -531,6 +534,7 @@ impl World {
             }
             Happening::MasterStarts(master) => self.start_master(master),
             Happening::Deposed(master, number) => self.deposed(master, number),
+            Happening::LeadsNoMore(master, number) => self.leads_no_more(master, number),
             Happening::AskRegistry(master, number, storing) => {
                 self.ask_registry(master, number, storing);
             }

@@ -167,7 +167,7 @@ impl World {
     /// What operators have decided is taken back, so that the history can end.
     pub(super) fn operator_repairs(&mut self) {
         self.wedged_executors_are_killed();
-        let Some(master) = self.leading() else {
+        let Some(master) = self.leading().filter(|master| self.accepts(*master)) else {
             return;
         };
         let Some(core) = &self.masters[master].core else {

@@ -104,6 +104,16 @@ impl World {
         }
     }
 
+    /// A candidate whose core has ended gives up what the election still believes.
+    pub(super) fn leads_no_more(&mut self, master: usize, number: u64) {
+        let term = self.masters[master].term.as_ref();
+        if term.is_some_and(|term| term.number == number) {
+            self.count("leadership given up");
+            self.masters[master].term = None;
+            self.contend(master, mesosd::election::contender::Event::Resign);
+        }
+    }
+
     /// The registry failed under a leadership: it is given up, and tried again.
     fn broken(&mut self, master: usize) {
         self.note(|| format!("master {master} cannot go on without its registry"));
