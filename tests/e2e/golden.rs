@@ -323,7 +323,6 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("flags", "-initialize_driver_logging", "of glog"),
     ("flags", "-memory_profiling", "of jemalloc"),
     ("flags", "-registry_strict", "not served"),
-    ("flags", "-require_agent_domain", "not served"),
     ("flags", "-version", "no setting"),
     ("flags", "-webui_dir", "the pages are in the binary"),
     ("/metrics/snapshot", "+*", "mesosd's own"),
