@@ -5,7 +5,7 @@
 //! | environment | meaning |
 //! | --- | --- |
 //! | `SIM_SEED` | run this seed only, and print its trace |
-//! | `MESOSD_SIM_SEEDS` | which seeds `seeds` runs, `from..to` (`0..60`; a debug build `0..10`); from 1,000 seeds on everything must have been hit |
+//! | `MESOSD_SIM_SEEDS` | which seeds `seeds` runs, `from..to` (`0..2000`; a debug build `0..40`); from 1,000 seeds on everything must have been hit |
 //! | `SIM_TRACE` | lines of the trace that a failure prints (300) |
 //! | `SIM_STEPS` | happenings per seed before healing (6,000) |
 //!
