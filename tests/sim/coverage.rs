@@ -227,9 +227,9 @@ const MISSING: &[(&str, &str, &str)] = &[
         "an agent that is asked to end for good: src/agent/tests/shell.rs",
     ),
     (
-        "published",
-        "FrameworkStarving",
-        "nobody waits for so long here: src/master/tests/watch.rs",
+        "to agent",
+        "RunTaskGroup",
+        "groups of model frameworks are refused, their executors have no disk: tests/e2e/groups.rs",
     ),
     (
         "operation",
