@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use zookeeper_client::{
-    Acl, Acls, AuthId, Client, Connector, CreateMode, Error, MultiWriteError, OneshotWatcher,
-    Permission, SaslOptions, StateWatcher, TlsOptions,
+    Acl, Acls, AuthId, Client, Connector, CreateMode, Error, MultiReadResult, MultiWriteError,
+    OneshotWatcher, Permission, SaslOptions, Stat, StateWatcher, TlsOptions,
 };
 
 use super::{CANDIDATE, Credentials};
@@ -108,6 +108,16 @@ pub struct Content {
     pub version: i32,
     /// The session that it ends with; none for one that stays.
     pub owner: Option<i64>,
+}
+
+impl Content {
+    fn new(data: Vec<u8>, stat: &Stat) -> Self {
+        Self {
+            data,
+            version: stat.version,
+            owner: (stat.ephemeral_owner != 0).then_some(stat.ephemeral_owner),
+        }
+    }
 }
 
 /// One part of a transaction.
@@ -262,14 +272,44 @@ impl Session {
     pub async fn read(&self, path: &str) -> Result<Option<Content>, ZooKeeperError> {
         let path = absolute(path);
         match self.limited(path, self.client.get_data(path)).await {
-            Ok((data, stat)) => Ok(Some(Content {
-                data,
-                version: stat.version,
-                owner: (stat.ephemeral_owner != 0).then_some(stat.ephemeral_owner),
-            })),
+            Ok((data, stat)) => Ok(Some(Content::new(data, &stat))),
             Err(ZooKeeperError::Missing(_)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Those of the znodes that there are, each in the place of its path, in one question. A server that
+    /// does not know such questions (ZooKeeper before 3.6) is asked for one after another.
+    pub async fn read_all(&self, paths: &[String]) -> Result<Vec<Option<Content>>, ZooKeeperError> {
+        let mut reader = self.client.new_multi_reader();
+        for path in paths {
+            let added = reader.add_get_data(absolute(path));
+            added.map_err(|error| ZooKeeperError::new(path, &error))?;
+        }
+        let question = async {
+            match reader.commit().await {
+                Err(Error::Unimplemented) => Ok(None),
+                other => other.map(Some),
+            }
+        };
+        let Some(answers) = self.limited("", question).await? else {
+            let mut found = Vec::with_capacity(paths.len());
+            for path in paths {
+                found.push(self.read(path).await?);
+            }
+            return Ok(found);
+        };
+        let answers = paths.iter().zip(answers);
+        let found = answers.map(|(path, answer)| match answer {
+            MultiReadResult::Data { data, stat } => Ok(Some(Content::new(data, &stat))),
+            MultiReadResult::Error { err: Error::NoNode } => Ok(None),
+            MultiReadResult::Error { err } => Err(ZooKeeperError::new(path, &err)),
+            other => Err(ZooKeeperError::Refused {
+                path: path.clone(),
+                reason: format!("asked for data, it answers {other:?}"),
+            }),
+        });
+        found.collect()
     }
 
     /// Makes a path, all of it that is missing.

@@ -1,4 +1,5 @@
-//! A way to a server that can lose answers: what the client says arrives, then the connection breaks.
+//! A way to a server that can lose answers: what the client says arrives, then the connection breaks. And
+//! one to a server that does not know the newer questions.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -8,12 +9,18 @@ use std::time::Duration;
 
 /// The number of ZooKeeper's operation `multi`.
 const MULTI: i32 = 14;
+/// That of `multiRead`, since ZooKeeper 3.6.
+const MULTI_READ: i32 = 22;
+/// One that no server knows.
+const UNKNOWN: i32 = 9_999;
 
 /// Forwards connections until it is dropped.
 pub(crate) struct Proxy {
     pub(crate) port: u16,
     /// The answer to the next `multi` is lost.
     pub(crate) lose_next: Arc<AtomicBool>,
+    /// The server does not know `multiRead`.
+    pub(crate) old: Arc<AtomicBool>,
     /// How many were lost.
     pub(crate) lost: Arc<AtomicU32>,
 }
@@ -24,23 +31,32 @@ impl Proxy {
         let proxy = Self {
             port: listener.local_addr().unwrap().port(),
             lose_next: Arc::default(),
+            old: Arc::default(),
             lost: Arc::default(),
         };
         let (lose_next, lost) = (Arc::clone(&proxy.lose_next), Arc::clone(&proxy.lost));
+        let old = Arc::clone(&proxy.old);
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let Ok(client) = client else { return };
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else {
                     continue;
                 };
-                forward(client, server, Arc::clone(&lose_next), Arc::clone(&lost));
+                forward(client, server, &lose_next, &old, &lost);
             }
         });
         proxy
     }
 }
 
-fn forward(client: TcpStream, server: TcpStream, lose_next: Arc<AtomicBool>, lost: Arc<AtomicU32>) {
+fn forward(
+    client: TcpStream,
+    server: TcpStream,
+    lose_next: &Arc<AtomicBool>,
+    old: &Arc<AtomicBool>,
+    lost: &Arc<AtomicU32>,
+) {
+    let (lose_next, old, lost) = (Arc::clone(lose_next), Arc::clone(old), Arc::clone(lost));
     let (mut from_client, mut to_server) =
         (client.try_clone().unwrap(), server.try_clone().unwrap());
     let (mut from_server, mut to_client) = (server, client);
@@ -58,6 +74,9 @@ fn forward(client: TcpStream, server: TcpStream, lose_next: Arc<AtomicBool>, los
             let operation = packet
                 .get(4..8)
                 .map(|word| i32::from_be_bytes(word.try_into().unwrap()));
+            if operation == Some(MULTI_READ) && old.load(Ordering::SeqCst) {
+                packet[4..8].copy_from_slice(&UNKNOWN.to_be_bytes());
+            }
             let lose = operation == Some(MULTI) && lose_next.swap(false, Ordering::SeqCst);
             if lose {
                 silent.store(true, Ordering::SeqCst);

@@ -165,6 +165,25 @@ async fn a_lost_answer_is_read_back_and_not_guessed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_reads_one_record_at_a_time_is_enough() {
+    let Some(ensemble) = Ensemble::start("zookeeper: registry", 1) else {
+        return;
+    };
+    let (mut storage, session) = lead(&ensemble.url("/mesos"), 1).await;
+    let mut registry = storage.load().await.unwrap();
+    let operations: Vec<Operation> = (0..250).map(|number| admit(number, 10)).collect();
+    apply(&mut registry, &operations);
+    storage.store(&operations, &registry).await.unwrap();
+    let records = read_records(&session, ROOT).await.unwrap();
+    assert_eq!(records.len(), 250);
+
+    let proxy = Proxy::new(ensemble.port(0));
+    proxy.old.store(true, Ordering::SeqCst);
+    let old = open(&format!("zk://127.0.0.1:{}/mesos", proxy.port), 10_000).await;
+    assert_eq!(read_records(&old, ROOT).await.unwrap(), records);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_beyond_the_packet_limit_are_split() {
     let Some(ensemble) = Ensemble::start("zookeeper: large batch", 1) else {
         return;

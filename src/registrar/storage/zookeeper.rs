@@ -37,8 +37,12 @@ const CHANGES_MAX: usize = 500;
 const BYTES_MAX: usize = 512 << 10;
 /// Largest record: ZooKeeper refuses packets of 1 MiB.
 const RECORD_MAX: usize = 1_000_000;
-/// Questions that are under way at once.
-const READS: usize = 128;
+/// Listings that are asked for at once.
+const LISTINGS: usize = 128;
+/// Records that are asked for together, of which all may be as large as a record can be.
+const RECORDS: usize = 100;
+/// Questions for records that are under way at once.
+const READS: usize = 4;
 /// From a lost answer to the next question.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -322,27 +326,36 @@ pub async fn read_records(session: &Session, root: &str) -> Result<Vec<Record>, 
                 .map(|name| (format!("{shard}/{name}"), name));
             Ok::<_, StorageError>(paths.collect::<Vec<_>>())
         })
-        .buffered(READS)
+        .buffered(LISTINGS)
         .try_concat()
         .await?;
     let mut records: Vec<Record> = stream::iter(listings)
-        .map(|(path, name)| async move {
-            let content = read(session, &path).await?;
-            let Some(key) = unescape(&name) else {
-                let message = format!("'{name}' is no name of a record");
-                return Err(StorageError::ZooKeeper { path, message });
-            };
-            Ok(content.map(|content| Record {
-                path,
-                key,
-                data: content.data,
-            }))
-        })
+        .chunks(RECORDS)
+        .map(|batch| read_batch(session, batch))
         .buffered(READS)
-        .try_filter_map(async |record| Ok(record))
-        .try_collect()
+        .try_concat()
         .await?;
     records.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(records)
+}
+
+/// The records behind znodes' paths and names, as far as they still exist.
+async fn read_batch(
+    session: &Session,
+    batch: Vec<(String, String)>,
+) -> Result<Vec<Record>, StorageError> {
+    let (paths, names): (Vec<String>, Vec<String>) = batch.into_iter().unzip();
+    let contents = read_all(session, &paths).await?;
+    let found = paths.into_iter().zip(names).zip(contents);
+    let mut records = Vec::with_capacity(found.len());
+    for ((path, name), content) in found {
+        let Some(key) = unescape(&name) else {
+            let message = format!("'{name}' is no name of a record");
+            return Err(StorageError::ZooKeeper { path, message });
+        };
+        let data = content.map(|content| content.data);
+        records.extend(data.map(|data| Record { path, key, data }));
+    }
     Ok(records)
 }
 
@@ -416,6 +429,18 @@ async fn read(session: &Session, path: &str) -> Result<Option<Content>, StorageE
     loop {
         if let Some(content) = answered(session.read(path).await).await? {
             return Ok(content);
+        }
+    }
+}
+
+/// The znodes that there are of these, in their places; asks until there is an answer.
+async fn read_all(
+    session: &Session,
+    paths: &[String],
+) -> Result<Vec<Option<Content>>, StorageError> {
+    loop {
+        if let Some(contents) = answered(session.read_all(paths).await).await? {
+            return Ok(contents);
         }
     }
 }
