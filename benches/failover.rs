@@ -169,7 +169,7 @@ impl Drop for Daemon {
 }
 
 fn report(id: &str, parameters: &str, times: Vec<Duration>) -> Result<(), Failure> {
-    let shown = results::times(&format!("failover/{id}"), parameters, &times)?;
+    let shown = results::times(&format!("failover/{id}"), parameters, None, &times)?;
     println!("{id:<10} {parameters:<30} {shown}");
     Ok(())
 }

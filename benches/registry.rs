@@ -167,7 +167,7 @@ async fn measure(id: &str, agents: usize, storage: impl Storage) -> Result<(), F
 
 fn report(id: &str, what: &str, agents: usize, took: Duration) -> Result<(), Failure> {
     let parameters = format!("{agents} agents: {what}");
-    results::times(&format!("registry/{id}"), &parameters, &[took])?;
+    results::times(&format!("registry/{id}"), &parameters, None, &[took])?;
     let seconds = took.as_secs_f64();
     println!("registry/{id:<12} {what:<40} {agents} agents {seconds:8.3} s");
     Ok(())

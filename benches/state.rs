@@ -399,7 +399,7 @@ async fn finish(
 // Reporting.
 
 fn report(id: &str, parameters: &str, times: Vec<Duration>) -> Result<(), Failure> {
-    let shown = results::times(id, parameters, &times)?;
+    let shown = results::times(id, parameters, None, &times)?;
     println!("{id:<12} {parameters:<66} {shown}");
     Ok(())
 }

@@ -7,8 +7,10 @@
 //! agent's TASK_FINISHED, or from a DECLINE, until somebody has an offer of that agent. Results go to
 //! stdout and, one JSON line, to `target/bench-results.jsonl`.
 
+#[path = "results/mod.rs"]
+mod results;
+
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -107,7 +109,7 @@ async fn run(agents: usize, frameworks: usize) -> Result<(), Failure> {
     world.counts.store(true, Ordering::Relaxed);
     end_tasks(&world, MEASURED).await?;
     let times = std::mem::take(&mut *locked(&world.times));
-    report(&format!("{agents}x{frameworks}"), times)
+    report(&format!("{agents}x{frameworks}"), &times)
 }
 
 /// 1 % of the tasks end per second, evenly.
@@ -321,28 +323,9 @@ async fn connect(
     Ok(link)
 }
 
-fn report(size: &str, mut times: Vec<Duration>) -> Result<(), Failure> {
-    times.sort_unstable();
-    let n = times.len();
-    if n == 0 {
-        return Err("nothing was offered".into());
-    }
-    let millis = |hundredths: usize| times[(n - 1) * hundredths / 100].as_secs_f64() * 1e3;
-    let [p50, p90, p99, max] = [50, 90, 99, 100].map(millis);
-    println!(
-        "steady/master/{size} event to offer: p50 {p50:.3} ms, p90 {p90:.3} ms, p99 {p99:.3} ms, \
-         max {max:.3} ms, n {n}"
-    );
-    let line = serde_json::json!({
-        "id": "steady/master", "parameters": size, "what": "event to offer",
-        "p50": p50, "p90": p90, "p99": p99, "max": max, "n": n,
-    });
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-    std::fs::create_dir_all(&folder)?;
-    let mut file = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(folder.join("bench-results.jsonl"))?;
-    writeln!(file, "{line}")?;
+fn report(size: &str, times: &[Duration]) -> Result<(), Failure> {
+    let what = "event to offer";
+    let shown = results::times("steady/master", size, Some(what), times)?;
+    println!("steady/master/{size} {what}: {shown}");
     Ok(())
 }

@@ -48,6 +48,9 @@ mod rounds;
 mod steady;
 mod workload;
 
+#[path = "../results/mod.rs"]
+mod results;
+
 use std::time::Duration;
 
 use criterion::Criterion;

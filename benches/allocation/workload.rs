@@ -1,8 +1,6 @@
 //! What all workloads are made of.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
-use std::path::Path;
 use std::time::{Duration, Instant as Clock};
 
 use mesosd::allocator::{
@@ -13,6 +11,8 @@ use mesosd::attributes::parse as parse_attributes;
 use mesosd::base::{AgentId, FrameworkId, Instant};
 use mesosd::resources::{Resources, parse};
 use mesosd::roles::Role;
+
+use super::results;
 
 /// Mesos' benchmark declines for `INT_MAX` seconds.
 pub(crate) const FOR_GOOD: Filter = Filter {
@@ -142,46 +142,16 @@ impl Workload {
 pub(crate) struct Samples(pub(crate) Vec<Duration>);
 
 impl Samples {
-    fn at(&self, per_mille: usize) -> f64 {
-        let last = self.0.len() - 1;
-        self.0[(last * per_mille).div_ceil(1000)].as_secs_f64() * 1e3
-    }
-
     /// Prints and keeps the distribution.
-    pub(crate) fn report(mut self, id: &str, what: &str) {
+    pub(crate) fn report(self, id: &str, what: &str) {
         if self.0.is_empty() {
             return;
         }
-        self.0.sort_unstable();
-        let [p50, p90, p99, max] = [500, 900, 990, 1000].map(|per_mille| self.at(per_mille));
-        let (min, n) = (self.at(0), self.0.len());
-        println!(
-            "{id} {what}: min {min:.3} ms, p50 {p50:.3} ms, p90 {p90:.3} ms, p99 {p99:.3} ms, max {max:.3} ms, n {n}"
-        );
-        if cfg!(debug_assertions) {
-            println!("not kept: this is no release build");
-            return;
-        }
-        let commit = std::process::Command::new("git")
-            .args(["rev-parse", "--short", "HEAD"])
-            .output()
-            .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-            .unwrap_or_default();
         // `alloc/decline/1000x100` is the bench `alloc/decline` with the parameters `1000x100`.
         let (bench, parameters) = id.rsplit_once('/').unwrap_or((id, ""));
-        let line = serde_json::json!({
-            "id": bench, "parameters": parameters, "what": what, "commit": commit,
-            "min": min, "p50": p50, "p90": p90, "p99": p99, "max": max, "n": n,
-        });
-        let folder = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-        let path = Path::new(&folder).join("bench-results.jsonl");
-        let file = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(path);
-        if let Ok(mut file) = file {
-            // A result that cannot be kept was printed all the same.
-            let _ = writeln!(file, "{line}");
+        match results::times(bench, parameters, Some(what), &self.0) {
+            Ok(shown) => println!("{id} {what}: {shown}"),
+            Err(error) => eprintln!("{id} {what}: not kept: {error}"),
         }
     }
 }

@@ -141,7 +141,7 @@ async fn all_there(master: &Daemon, agents: usize) -> Result<(), Failure> {
         .join()
         .map_err(|_| "the poller of /health panicked")?;
     let parameters = format!("{agents} agents: /health while they come");
-    let shown = super::results::times("failover", &parameters, &times)?;
+    let shown = super::results::times("failover", &parameters, None, &times)?;
     println!("failover   {parameters:<46} {shown}");
     if there {
         Ok(())

@@ -82,7 +82,7 @@ fn main() -> Result<(), Failure> {
 fn report(id: &str, parameters: &str, millis: Vec<f64>) -> Result<(), Failure> {
     let times = millis.into_iter().map(|millis| millis / 1e3);
     let times: Vec<Duration> = times.map(Duration::from_secs_f64).collect();
-    let shown = results::times(id, parameters, &times)?;
+    let shown = results::times(id, parameters, None, &times)?;
     println!("{id:<10} {parameters:<46} {shown}");
     Ok(())
 }
@@ -92,7 +92,7 @@ fn report_value(id: &str, parameters: &str, value: f64, unit: &str) -> Result<()
     let value = serde_json::json!({
         "id": id, "parameters": parameters, "value": value, "unit": unit,
     });
-    Ok(results::line(&value)?)
+    Ok(results::line(value)?)
 }
 
 // A framework without comfort.
