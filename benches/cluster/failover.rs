@@ -1,12 +1,15 @@
 //! A change of the leading master under 10,000 agents with ten tasks each: two masters and a real
 //! ZooKeeper, the agents emulated in a process of their own, each with a connection of its own.
 //!
-//! Agents do as real ones do: they learn the leader from ZooKeeper, wait a random part of a second
-//! (`--registration_backoff_factor`), open their link and say all that they run.
+//! Agents do as real ones do: they learn the leader from ZooKeeper, wait a random part of half a second
+//! (`--registration_backoff_factor`), open their link and say all that they run. They count the answers
+//! themselves, in a file: asking the master for its metrics often would be a part of what is measured.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mesosd::base::Rng;
@@ -28,6 +31,8 @@ const AGENTS: usize = 10_000;
 const TASKS_PER_AGENT: usize = 10;
 const SESSION: Duration = Duration::from_secs(4);
 const UUID: &str = "11111111-2222-3333-4444-555555555555";
+/// The longest first wait of an agent: half of `--registration_backoff_factor`.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -52,31 +57,34 @@ pub(super) async fn run() -> Result<(), Failure> {
     let second = start("second")?;
 
     let begin = Instant::now();
+    let answers = dir.path().join("answers");
     let mut emulator = Command::new("sh")
         .args(["-c", "ulimit -n $(ulimit -Hn); exec \"$@\"", "sh"])
         .arg(std::env::current_exe()?)
         .args(["emulate-elected", &url, &agents.to_string()])
+        .arg(&answers)
         .spawn()?;
+    let watch = Watch {
+        agents,
+        answers,
+        emulator: emulator.id(),
+    };
     let measured = async {
-        all_there(&first, agents).await?;
-        tell(agents, "admission of all agents", begin)?;
+        watch.all_there(&first).await?;
+        watch.tell("admission of all agents", begin)?;
         let resident = proc_kib(first.child.id(), "status", "VmRSS") as f64 / 1024.0;
-        report_value(
-            "failover",
-            "resident, master with all of them",
-            resident,
-            "MiB",
-        )?;
+        let what = "resident, master with all of them";
+        report_value("failover", what, resident, "MiB")?;
 
         let begin = Instant::now();
         first.child.kill()?;
         first.child.wait()?;
         wait_until("another leader", LIMIT, || is_elected(&second)).await?;
-        tell(agents, "leader killed to elected (session 4 s)", begin)?;
+        watch.tell("leader killed to elected (session 4 s)", begin)?;
         let elected = Instant::now();
-        all_there(&second, agents).await?;
-        tell(agents, "elected to all agents and tasks back", elected)?;
-        tell(agents, "leader killed to all agents and tasks back", begin)?;
+        watch.all_there(&second).await?;
+        watch.tell("elected to all agents and tasks back", elected)?;
+        watch.tell("leader killed to all agents and tasks back", begin)?;
 
         first = start("first")?;
         tokio::time::sleep(SESSION).await;
@@ -84,13 +92,9 @@ pub(super) async fn run() -> Result<(), Failure> {
         let pid = second.child.id().to_string();
         Command::new("kill").arg(pid).status()?;
         wait_until("the next leader", LIMIT, || is_elected(&first)).await?;
-        tell(agents, "planned handover to elected", begin)?;
-        all_there(&first, agents).await?;
-        tell(
-            agents,
-            "planned handover to all agents and tasks back",
-            begin,
-        )
+        watch.tell("planned handover to elected", begin)?;
+        watch.all_there(&first).await?;
+        watch.tell("planned handover to all agents and tasks back", begin)
     };
     let measured = measured.await;
     emulator.kill()?;
@@ -98,90 +102,152 @@ pub(super) async fn run() -> Result<(), Failure> {
     measured
 }
 
-fn tell(agents: usize, what: &str, begin: Instant) -> Result<(), Failure> {
-    let seconds = begin.elapsed().as_secs_f64();
-    report_value(
-        "failover",
-        &format!("{agents} agents: {what}"),
-        seconds,
-        "s",
-    )
+/// Who is waited for.
+struct Watch {
+    agents: usize,
+    /// Where the emulator says how many of its agents have their answer, and from whom.
+    answers: PathBuf,
+    emulator: u32,
 }
 
-/// Waits for all of them, and reports how long others waited meanwhile who asked `/health`.
-async fn all_there(master: &Daemon, agents: usize) -> Result<(), Failure> {
-    let tasks = agents * TASKS_PER_AGENT;
-    let wanted = [
-        format!("\"master/slaves_active\":{agents}.0"),
-        format!("\"master/tasks_running\":{tasks}.0"),
-    ];
-    let stop = Arc::new(AtomicBool::new(false));
-    let (address, stopped) = (master.address, Arc::clone(&stop));
-    let others = std::thread::spawn(move || {
-        let mut times = Vec::new();
-        while !stopped.load(Ordering::Relaxed) {
-            let begin = Instant::now();
-            if get(address, "/health").is_some() {
-                times.push(begin.elapsed());
+impl Watch {
+    fn tell(&self, what: &str, begin: Instant) -> Result<(), Failure> {
+        let seconds = begin.elapsed().as_secs_f64();
+        let what = format!("{} agents: {what}", self.agents);
+        report_value("failover", &what, seconds, "s")
+    }
+
+    /// Waits for all of them, and reports how long others waited meanwhile who asked `/health`, and who
+    /// had the processors.
+    async fn all_there(&self, master: &Daemon) -> Result<(), Failure> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (address, stopped) = (master.address, Arc::clone(&stop));
+        let others = std::thread::spawn(move || {
+            let mut times = Vec::new();
+            while !stopped.load(Ordering::Relaxed) {
+                let begin = Instant::now();
+                if get(address, "/health").is_some() {
+                    times.push(begin.elapsed());
+                }
+                std::thread::sleep(Duration::from_millis(20));
             }
-            std::thread::sleep(Duration::from_millis(20));
+            times
+        });
+        let pids = [master.child.id(), self.emulator];
+        let before = pids.map(processor_seconds);
+        let wanted = format!("{address} {}", self.agents);
+        let answered = || std::fs::read_to_string(&self.answers).is_ok_and(|told| told == wanted);
+        let there = wait_until("an answer for every agent", LIMIT, answered).await;
+        let after = pids.map(processor_seconds);
+        stop.store(true, Ordering::Relaxed);
+        let times = others.join();
+        let times = times.map_err(|_| "the poller of /health panicked")?;
+        there?;
+        let parameters = format!("{} agents: /health while they come", self.agents);
+        let shown = super::results::times("failover", &parameters, None, &times)?;
+        println!("failover   {parameters:<46} {shown}");
+        for (who, (before, after)) in ["master", "emulator"].iter().zip(before.iter().zip(after)) {
+            let what = format!("{} agents: processor, {who}", self.agents);
+            report_value("failover", &what, after - before, "s")?;
         }
-        times
-    });
-    let deadline = Instant::now() + LIMIT;
-    let mut there = false;
-    while !there && Instant::now() < deadline {
-        // Each of these costs the master a look at all tasks.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let metrics = get(address, "/metrics/snapshot").unwrap_or_default();
-        there = wanted.iter().all(|wanted| metrics.contains(wanted));
+        self.verify(master)
     }
-    stop.store(true, Ordering::Relaxed);
-    let times = others
-        .join()
-        .map_err(|_| "the poller of /health panicked")?;
-    let parameters = format!("{agents} agents: /health while they come");
-    let shown = super::results::times("failover", &parameters, None, &times)?;
-    println!("failover   {parameters:<46} {shown}");
-    if there {
+
+    /// What the agents believe is what the master says.
+    fn verify(&self, master: &Daemon) -> Result<(), Failure> {
+        let tasks = self.agents * TASKS_PER_AGENT;
+        let metrics = get(master.address, "/metrics/snapshot").unwrap_or_default();
+        for wanted in [
+            format!("\"master/slaves_active\":{}.0", self.agents),
+            format!("\"master/tasks_running\":{tasks}.0"),
+        ] {
+            if !metrics.contains(&wanted) {
+                return Err(format!("not in the master's metrics: {wanted}").into());
+            }
+        }
         Ok(())
-    } else {
-        Err(format!("timed out: not all of {agents} agents and {tasks} tasks are there").into())
     }
+}
+
+/// What a process has used of the processors, in user and kernel.
+fn processor_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let (_, rest) = stat.rsplit_once(')').unwrap_or_default();
+    let ticks = rest.split_whitespace().skip(11).take(2);
+    ticks
+        .filter_map(|ticks| ticks.parse::<f64>().ok())
+        .sum::<f64>()
+        / 100.0
 }
 
 /// Agents that come back to every leader, until the process is killed.
-pub(super) async fn emulate(url: &str, agents: usize) -> Result<(), Failure> {
+pub(super) async fn emulate(url: &str, agents: usize, answers: &Path) -> Result<(), Failure> {
     let url: ZooKeeperUrl = url.parse()?;
     let masters = addresses(follow(Access::new(url, Duration::from_secs(10))));
-    let failures = Arc::new(AtomicU64::new(0));
+    let answered = Answered::default();
     let mut all = tokio::task::JoinSet::new();
     for number in 0..agents {
-        let (masters, failures) = (masters.clone(), Arc::clone(&failures));
+        let (masters, answered) = (masters.clone(), answered.clone());
         all.spawn(async move {
             let mut agent = Emulated {
                 number,
                 masters,
+                answered,
                 rng: Rng::seeded(number as u64, "emulated agent"),
             };
             loop {
                 if agent.attempt().await.is_err() {
-                    failures.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         });
     }
-    // None of them ends by itself: the first that does has panicked.
-    if let Some(ended) = all.join_next().await {
-        ended?;
+    loop {
+        tokio::select! {
+            // None of them ends by itself: the first that does has panicked.
+            Some(ended) = all.join_next() => return Ok(ended?),
+            () = tokio::time::sleep(Duration::from_millis(20)) => {
+                if let Some(master) = masters.borrow().clone() {
+                    let new = answers.with_extension("new");
+                    std::fs::write(&new, format!("{master} {}", answered.by(&master)))?;
+                    std::fs::rename(new, answers)?;
+                }
+            }
+        }
     }
-    Ok(())
+}
+
+/// How many agents have an open link that each master has answered.
+#[derive(Clone, Default)]
+struct Answered(Arc<Mutex<BTreeMap<String, usize>>>);
+
+impl Answered {
+    fn by(&self, master: &str) -> usize {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(master).copied().unwrap_or(0)
+    }
+
+    fn answered(&self, master: &str) -> Open {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(master.to_owned()).or_default() += 1;
+        Open(self.clone(), master.to_owned())
+    }
+}
+
+/// A link that was answered, until its end.
+struct Open(Answered, String);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.entry(self.1.clone()).and_modify(|count| *count -= 1);
+    }
 }
 
 struct Emulated {
     number: usize,
     masters: watch::Receiver<Option<String>>,
+    answered: Answered,
     rng: Rng,
 }
 
@@ -196,7 +262,7 @@ impl Emulated {
             }
             self.masters.changed().await?;
         };
-        tokio::time::sleep(self.rng.up_to(Duration::from_secs(1))).await;
+        tokio::time::sleep(self.rng.up_to(FIRST_WAIT)).await;
         let channel = Channel::from_shared(format!("http://{address}"))?
             .connect()
             .await?;
@@ -210,6 +276,7 @@ impl Emulated {
             .connect(ReceiverStream::new(said))
             .await?
             .into_inner();
+        let mut open = None;
         loop {
             tokio::select! {
                 changed = self.masters.changed() => {
@@ -220,9 +287,15 @@ impl Emulated {
                 }
                 message = heard.next() => {
                     let message = message.ok_or("the link has ended")??;
-                    if let Some(Hear::Ping(ping)) = message.message {
-                        let sequence = ping.sequence;
-                        say.send(send(Say::Pong(link::Pong { sequence }))).await?;
+                    match message.message {
+                        Some(Hear::Reregistered(_)) => {
+                            open.get_or_insert_with(|| self.answered.answered(&address));
+                        }
+                        Some(Hear::Ping(ping)) => {
+                            let sequence = ping.sequence;
+                            say.send(send(Say::Pong(link::Pong { sequence }))).await?;
+                        }
+                        _ => {}
                     }
                 }
             }

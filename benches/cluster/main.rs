@@ -47,10 +47,10 @@ fn main() -> Result<(), Failure> {
     {
         return runtime.block_on(emulate(master.clone(), agents.parse()?));
     }
-    if let [mode, url, agents] = arguments.as_slice()
+    if let [mode, url, agents, answers] = arguments.as_slice()
         && mode == "emulate-elected"
     {
-        return runtime.block_on(failover::emulate(url, agents.parse()?));
+        return runtime.block_on(failover::emulate(url, agents.parse()?, answers.as_ref()));
     }
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|one| one == name);
     if wanted("run-local") {

@@ -27,7 +27,7 @@ use super::core::Master;
 use super::effect::{Effect, Effects, Token};
 use super::event::Event;
 use super::overdue::Overdue;
-use super::perform::Peers;
+use super::perform::{Peers, ToAgent};
 use super::snapshot::Snapshot;
 use super::timer::TimerKey;
 use super::waiting::Waiting;
@@ -78,7 +78,7 @@ pub(super) enum Command {
     /// Know an agent's sink, then step.
     Connect(
         ConnectionId,
-        mpsc::Sender<link::FromMaster>,
+        mpsc::Sender<ToAgent>,
         OwnedSemaphorePermit,
         Box<Event>,
     ),
@@ -111,7 +111,7 @@ pub struct Subscription {
 #[derive(Debug)]
 pub struct AgentLink {
     connection: ConnectionId,
-    messages: mpsc::Receiver<link::FromMaster>,
+    messages: mpsc::Receiver<ToAgent>,
     ends: mpsc::UnboundedSender<Event>,
     lease: Lease,
 }
@@ -159,7 +159,7 @@ impl AgentLink {
     /// The next message; none when the master has closed the link. Cancel safe.
     pub async fn recv(&mut self) -> Option<link::FromMaster> {
         let message = self.messages.recv().await;
-        message.filter(|_| self.lease.is_held())
+        message.filter(|_| self.lease.is_held()).map(unboxed)
     }
 }
 
@@ -187,7 +187,7 @@ impl Stream for AgentLink {
     ) -> std::task::Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let message = this.messages.poll_recv(context);
-        message.map(|message| message.filter(|_| this.lease.is_held()))
+        message.map(|message| message.filter(|_| this.lease.is_held()).map(unboxed))
     }
 }
 
@@ -206,6 +206,13 @@ impl Drop for AgentLink {
         let connection = self.connection;
         // A closed queue means that the master has ended.
         let _ = self.ends.send(Event::AgentDisconnected { connection });
+    }
+}
+
+/// As it goes over the link.
+fn unboxed(message: ToAgent) -> link::FromMaster {
+    link::FromMaster {
+        message: Some(*message),
     }
 }
 

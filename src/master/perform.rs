@@ -22,9 +22,13 @@ use super::timer::TimerKey;
 /// What an event weighs besides its content, in bytes: about its size in memory.
 const EVENT_SIZE: usize = 512;
 
+/// What an agent is told. In a box: a queue has room for 32 of them from its start, and there are as many
+/// queues as agents.
+pub(super) type ToAgent = Box<link::from_master::Message>;
+
 /// One agent's link.
 struct AgentSink {
-    messages: mpsc::Sender<link::FromMaster>,
+    messages: mpsc::Sender<ToAgent>,
     /// Until the agent was answered.
     admission: Option<OwnedSemaphorePermit>,
 }
@@ -113,7 +117,7 @@ impl Peers {
     pub(super) fn add_agent(
         &mut self,
         connection: ConnectionId,
-        messages: mpsc::Sender<link::FromMaster>,
+        messages: mpsc::Sender<ToAgent>,
         admission: OwnedSemaphorePermit,
     ) {
         let sink = AgentSink {
@@ -189,7 +193,7 @@ impl Peers {
             Effect::ToAgent {
                 connection,
                 message,
-            } => self.send_agent(connection, *message),
+            } => self.send_agent(connection, message),
             Effect::CloseAgent { connection } => drop(self.agents.remove(&connection)),
             Effect::Persist { token, operation } => {
                 self.writes.insert(token, SystemClock.now().mono);
@@ -228,15 +232,12 @@ impl Peers {
             .push_back(Event::SchedulerDisconnected { connection });
     }
 
-    fn send_agent(&mut self, connection: ConnectionId, message: link::from_master::Message) {
+    fn send_agent(&mut self, connection: ConnectionId, message: ToAgent) {
         let Some(sink) = self.agents.get_mut(&connection) else {
             return;
         };
         // Whatever it is, the agent knows where it stands.
         sink.admission = None;
-        let message = link::FromMaster {
-            message: Some(message),
-        };
         let Err(error) = sink.messages.try_send(message) else {
             return;
         };

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 /// Why a listener could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,11 @@ pub enum BindError {
     },
 }
 
+/// Connections that wait to be accepted, as far as the system lets them (`net.core.somaxconn`). One more is
+/// dropped without a word, and who opened it tries again a second later: all agents of a cluster come to a
+/// new leader within a second.
+const BACKLOG: u32 = 65_535;
+
 /// Listens on `ip` and `port`; port 0 takes a free one. Answers with the address really taken. Needs
 /// a running tokio runtime.
 pub async fn bind(ip: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), BindError> {
@@ -56,9 +61,20 @@ pub async fn bind(ip: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), Bi
         ErrorKind::PermissionDenied => BindError::Forbidden { ip, port },
         _ => BindError::Other { ip, port, source },
     };
-    let listener = TcpListener::bind((ip, port)).await.map_err(wrong)?;
+    let listener = listen(SocketAddr::new(ip, port)).map_err(wrong)?;
     let address = listener.local_addr().map_err(wrong)?;
     Ok((listener, address))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Connections of the process before this one may linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 #[cfg(test)]
@@ -75,6 +91,21 @@ mod tests {
         let error = bind(LOOPBACK, address.port()).await.unwrap_err();
         let start = format!("port {} on 127.0.0.1 is taken", address.port());
         assert!(error.to_string().starts_with(&start), "{error}");
+    }
+
+    /// Tokio's own `bind` lets 1,024 wait.
+    #[tokio::test]
+    async fn thousands_of_connections_wait_to_be_accepted() {
+        let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        let most: usize = most.trim().parse().unwrap();
+        let (listener, address) = bind(LOOPBACK, 0).await.unwrap();
+        let mut waiting = Vec::new();
+        for number in 0..most.min(1_500) {
+            let limit = std::time::Duration::from_millis(500);
+            let socket = std::net::TcpStream::connect_timeout(&address, limit);
+            waiting.push(socket.unwrap_or_else(|error| panic!("connection {number}: {error}")));
+        }
+        drop(listener);
     }
 
     #[tokio::test]

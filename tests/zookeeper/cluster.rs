@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// The binary under test.
-const MESOSD: &str = env!("CARGO_BIN_EXE_mesosd");
+pub(crate) const MESOSD: &str = env!("CARGO_BIN_EXE_mesosd");
 
 /// One daemon; ended when it is dropped.
 pub(crate) struct Daemon {
@@ -22,12 +22,25 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     fn start(dir: &Path, name: &str, flags: &[String]) -> Self {
+        Self::start_by(Command::new(MESOSD), dir, name, flags)
+    }
+
+    /// One that knows the hosts of a file, by a mount that nobody else sees.
+    pub(crate) fn start_among(hosts: &Path, dir: &Path, name: &str, flags: &[String]) -> Self {
+        let mut command = Command::new("unshare");
+        let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+        command.args(["--mount", "sh", "-c", script]);
+        command.arg(hosts).arg(MESOSD);
+        Self::start_by(command, dir, name, flags)
+    }
+
+    fn start_by(mut command: Command, dir: &Path, name: &str, flags: &[String]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
         let log = dir.join(format!("{name}.log"));
         let output = File::create(&log).unwrap();
-        let child = Command::new(MESOSD)
+        let child = command
             .args(flags)
             .args(["--ip=127.0.0.1", "--no-hostname_lookup"])
             .arg(format!("--port={port}"))
@@ -83,6 +96,16 @@ impl Daemon {
     /// The answer to a GET: status line and headers, then the body.
     pub(crate) fn get(&self, path: &str) -> (String, String) {
         let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        self.exchange(request.as_bytes())
+    }
+
+    /// The answer to a POST of JSON.
+    pub(crate) fn post(&self, path: &str, body: &str) -> (String, String) {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAccept: application/json\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
         self.exchange(request.as_bytes())
     }
 

@@ -6,12 +6,15 @@
 mod cluster;
 mod election;
 mod failover;
+mod mishaps;
+mod names;
 mod operators;
 mod outlives;
 mod promises;
 mod proxy;
 mod registry;
 mod session;
+mod timeouts;
 
 use std::time::{Duration, Instant};
 

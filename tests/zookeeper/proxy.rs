@@ -1,10 +1,10 @@
-//! A way to a server that can lose answers: what the client says arrives, then the connection breaks. And
-//! one to a server that does not know the newer questions.
+//! A way to a server that can lose answers: what the client says arrives, then the connection breaks; one to
+//! a server that does not know the newer questions; and one that can be closed, as a machine that has gone.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The number of ZooKeeper's operation `multi`.
@@ -23,22 +23,35 @@ pub(crate) struct Proxy {
     pub(crate) old: Arc<AtomicBool>,
     /// How many were lost.
     pub(crate) lost: Arc<AtomicU32>,
+    /// Its connections; none once it is closed.
+    connections: Arc<Mutex<Option<Vec<TcpStream>>>>,
 }
 
 impl Proxy {
     pub(crate) fn new(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at("127.0.0.1:0", server)
+    }
+
+    /// Listens at an address.
+    pub(crate) fn at(address: &str, server: u16) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let proxy = Self {
             port: listener.local_addr().unwrap().port(),
             lose_next: Arc::default(),
             old: Arc::default(),
             lost: Arc::default(),
+            connections: Arc::new(Mutex::new(Some(Vec::new()))),
         };
+        let connections = Arc::clone(&proxy.connections);
         let (lose_next, lost) = (Arc::clone(&proxy.lose_next), Arc::clone(&proxy.lost));
         let old = Arc::clone(&proxy.old);
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let Ok(client) = client else { return };
+                match &mut *connections.lock().unwrap() {
+                    Some(connections) => connections.push(client.try_clone().unwrap()),
+                    None => continue,
+                }
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else {
                     continue;
                 };
@@ -46,6 +59,20 @@ impl Proxy {
             }
         });
         proxy
+    }
+
+    /// How many connections there were.
+    pub(crate) fn accepted(&self) -> usize {
+        let connections = self.connections.lock().unwrap();
+        connections.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Ends all connections, and every later one at once.
+    pub(crate) fn close(&self) {
+        let connections = self.connections.lock().unwrap().take();
+        for connection in connections.into_iter().flatten() {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
     }
 }
 
