@@ -1,8 +1,8 @@
 //! A change of the leading master under 10,000 agents with ten tasks each: two masters and a real
 //! ZooKeeper, the agents emulated in a process of their own, each with a connection of its own.
 //!
-//! Agents do as real ones do: they learn the leader from ZooKeeper, wait a random part of half a second
-//! (`--registration_backoff_factor`), open their link and say all that they run. They count the answers
+//! Agents do as real ones do: they learn the leader from ZooKeeper, open their link, wait a random part of
+//! half a second (`--registration_backoff_factor`) and say all that they run. They count the answers
 //! themselves, in a file: asking the master for its metrics often would be a part of what is measured.
 
 use std::collections::BTreeMap;
@@ -252,54 +252,54 @@ struct Emulated {
 }
 
 impl Emulated {
-    /// One link from its start to its end.
+    /// One link from its start to its end, or until another master leads.
     async fn attempt(&mut self) -> Result<(), Failure> {
+        let mut masters = self.masters.clone();
+        let known = masters.wait_for(Option::is_some).await?.clone();
+        let Some(address) = known else { return Ok(()) };
+        tokio::select! {
+            ended = self.link(&address) => ended,
+            moved = masters.wait_for(|master| *master != Some(address.clone()) && master.is_some()) => {
+                moved?;
+                Ok(())
+            }
+        }
+    }
+
+    async fn link(&mut self, address: &str) -> Result<(), Failure> {
         use link::from_agent::Message as Say;
         use link::from_master::Message as Hear;
-        let address = loop {
-            if let Some(address) = self.masters.borrow_and_update().clone() {
-                break address;
-            }
-            self.masters.changed().await?;
-        };
-        tokio::time::sleep(self.rng.up_to(FIRST_WAIT)).await;
         let channel = Channel::from_shared(format!("http://{address}"))?
             .connect()
             .await?;
+        // Messages are large, and a queue has room for 32 of them from its start.
         let (say, said) = mpsc::channel(16);
-        let send = |message| link::FromAgent {
-            message: Some(message),
+        let send = |message| {
+            Box::new(link::FromAgent {
+                message: Some(message),
+            })
         };
-        say.send(send(Say::Reregister(reregister(self.number))))
-            .await?;
         let mut heard = AgentLinkClient::new(channel)
-            .connect(ReceiverStream::new(said))
+            .connect(ReceiverStream::new(said).map(|message| *message))
             .await?
             .into_inner();
+        tokio::time::sleep(self.rng.up_to(FIRST_WAIT)).await;
+        say.send(send(Say::Reregister(reregister(self.number))))
+            .await?;
         let mut open = None;
-        loop {
-            tokio::select! {
-                changed = self.masters.changed() => {
-                    changed?;
-                    if self.masters.borrow().as_deref() != Some(&*address) {
-                        return Ok(());
-                    }
+        while let Some(message) = heard.next().await {
+            match message?.message {
+                Some(Hear::Reregistered(_)) => {
+                    open.get_or_insert_with(|| self.answered.answered(address));
                 }
-                message = heard.next() => {
-                    let message = message.ok_or("the link has ended")??;
-                    match message.message {
-                        Some(Hear::Reregistered(_)) => {
-                            open.get_or_insert_with(|| self.answered.answered(&address));
-                        }
-                        Some(Hear::Ping(ping)) => {
-                            let sequence = ping.sequence;
-                            say.send(send(Say::Pong(link::Pong { sequence }))).await?;
-                        }
-                        _ => {}
-                    }
+                Some(Hear::Ping(ping)) => {
+                    let sequence = ping.sequence;
+                    say.send(send(Say::Pong(link::Pong { sequence }))).await?;
                 }
+                _ => {}
             }
         }
+        Err("the link has ended".into())
     }
 }
 

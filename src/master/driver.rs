@@ -337,11 +337,11 @@ impl Handle {
     pub async fn agent_message(
         &self,
         connection: ConnectionId,
-        message: link::from_agent::Message,
+        message: impl Into<Box<link::from_agent::Message>>,
     ) -> Result<(), CallError> {
         let event = Event::AgentMessage {
             connection,
-            message: Box::new(message),
+            message: message.into(),
         };
         self.send(Command::Event(Box::new(event))).await
     }

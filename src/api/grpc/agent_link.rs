@@ -93,9 +93,10 @@ impl Pump {
                 return Ended::Refused(ApiError::TimedOut(message));
             }
             Ok(Err(status)) => return Ended::Broken(status),
-            Ok(Ok(first)) => first.and_then(|first| first.message),
+            // In a box: a message is large, and there are as many of these tasks as agents.
+            Ok(Ok(first)) => first.and_then(|first| first.message).map(Box::new),
         };
-        let agent = match &first {
+        let agent = match first.as_deref() {
             Some(Message::Register(register)) => &register.agent,
             Some(Message::Reregister(reregister)) => &reregister.agent,
             _ => return Ended::Refused(not_registered()),
@@ -117,7 +118,7 @@ impl Pump {
             }
             next = match self.incoming.message().await {
                 // Without message it is of a kind that this version does not know.
-                Ok(Some(said)) => said.message,
+                Ok(Some(said)) => said.message.map(Box::new),
                 Ok(None) => return Ended::ByAgent,
                 Err(status) => return Ended::Broken(status),
             };
