@@ -273,7 +273,7 @@ impl Emulated {
             .connect()
             .await?;
         // Messages are large, and a queue has room for 32 of them from its start.
-        let (say, said) = mpsc::channel(16);
+        let (say, said) = mpsc::channel::<Box<link::FromAgent>>(16);
         let send = |message| {
             Box::new(link::FromAgent {
                 message: Some(message),

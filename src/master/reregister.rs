@@ -526,6 +526,8 @@ fn read_task(
         }
     };
     let statuses = std::mem::take(&mut message.statuses);
+    // As it was read it has room for twice as many, and each is large.
+    message.resources.shrink_to_fit();
     let executor_id = message.executor_id.as_ref();
     let executor_id = executor_id.map(|id| ExecutorId::new(&*id.value));
     // The newest state may be ahead of the updates, which go on where they were.
