@@ -36,6 +36,8 @@ impl RuntimeDir {
             None if own => of_user(work_dir)?,
             None => OF_ROOT.into(),
         };
+        // Executors look for it from their sandboxes.
+        let path = std::path::absolute(&path).map_err(|error| wrong(&path, error))?;
         usable("runtime_dir", &path)?;
         let lock = lock(&path)?;
         Ok(Self {
@@ -131,6 +133,17 @@ mod tests {
         drop(first);
         RuntimeDir::open(Some(path.clone()), dir.path()).unwrap();
         assert!(path.exists(), "what was named is kept");
+    }
+
+    #[test]
+    fn a_relative_name_is_made_absolute() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = std::env::current_dir().unwrap();
+        let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+        let relative = up.join(dir.path().strip_prefix("/").unwrap()).join("run");
+        let opened = RuntimeDir::open(Some(relative), dir.path()).unwrap();
+        assert!(opened.path().is_absolute(), "{:?}", opened.path());
+        assert!(dir.path().join("run").exists());
     }
 
     #[test]

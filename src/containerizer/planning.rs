@@ -82,7 +82,13 @@ pub(super) fn check(info: &v1::ContainerInfo) -> Result<(), LaunchError> {
         ),
         (!info.volumes.is_empty(), "container.volumes"),
         (info.hostname.is_some(), "container.hostname"),
-        (!info.network_infos.is_empty(), "container.network_infos"),
+        // Without a name it is the host's network, whose ports need no mapping.
+        (
+            info.network_infos
+                .iter()
+                .any(|network| network.name.is_some()),
+            "a network by its name in container.network_infos",
+        ),
         (info.tty_info.is_some(), "container.tty_info"),
         (
             linux.is_some_and(|linux| {
@@ -164,4 +170,31 @@ fn executor(config: &ContainerConfig, settings: &ContainerizerConfig) -> Option<
         recovery_timeout_ms: millis(config.recovery_timeout),
         groups,
     })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// task_processing of Yelp sends this with every task: mapped ports, but no name.
+    #[test]
+    fn a_network_without_a_name_is_the_hosts() {
+        let mut info = v1::ContainerInfo {
+            network_infos: vec![v1::NetworkInfo {
+                port_mappings: vec![v1::network_info::PortMapping {
+                    host_port: 31000,
+                    container_port: 8888,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        info.set_type(v1::container_info::Type::Mesos);
+        check(&info).unwrap();
+        info.network_infos[0].name = Some("lan".to_owned());
+        let refused = check(&info).unwrap_err().to_string();
+        assert!(refused.contains("a network by its name"), "{refused}");
+    }
 }

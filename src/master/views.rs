@@ -77,6 +77,15 @@ impl Snapshot {
             offer_constraints: Some(framework.constraints.to_proto()),
         }
     }
+
+    /// A framework as events show it: with the time at which it went, 0 while it has not, and without its
+    /// offer constraints.
+    fn framework_of_event(&self, framework: &Framework) -> get_frameworks::Framework {
+        let mut shown = self.framework_to_proto(framework);
+        shown.unregistered_time.get_or_insert_default();
+        shown.offer_constraints = None;
+        shown
+    }
 }
 
 impl OperatorEvent {
@@ -118,13 +127,13 @@ impl OperatorEvent {
             }
             Self::FrameworkAdded(framework) => {
                 out.framework_added = Some(event::FrameworkAdded {
-                    framework: state.framework_to_proto(framework),
+                    framework: state.framework_of_event(framework),
                 });
                 event::Type::FrameworkAdded
             }
             Self::FrameworkUpdated(framework) => {
                 out.framework_updated = Some(event::FrameworkUpdated {
-                    framework: state.framework_to_proto(framework),
+                    framework: state.framework_of_event(framework),
                 });
                 event::Type::FrameworkUpdated
             }

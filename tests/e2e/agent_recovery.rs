@@ -228,6 +228,13 @@ fn an_http_executor_subscribes_again() {
 }
 
 #[test]
+fn a_pymesos_executor_subscribes_again() {
+    if let Some(python) = python("a_pymesos_executor_subscribes_again") {
+        own_executor_comes_back(&python, "pymesos_executor.py");
+    }
+}
+
+#[test]
 fn without_checkpoints_own_executors_end_with_the_agent() {
     let Some(python) = python("without_checkpoints_own_executors_end_with_the_agent") else {
         return;

@@ -64,6 +64,20 @@ fn mesoshttp_schedules() {
     cluster.stop();
 }
 
+/// Yelp's tasks with retries, on pymesos.
+#[test]
+fn task_processing_runs_and_retries() {
+    let name = "task_processing_runs_and_retries";
+    let script = "task_processing_framework.py";
+    let Some(program) = Foreign::python_with(name, script, "task-processing") else {
+        return;
+    };
+    let resources = "cpus:2;mem:1024;disk:1024;ports:[31000-31100]";
+    let cluster = Cluster::start(1, resources);
+    program.args([cluster.address()]).succeeds(&cluster);
+    cluster.stop();
+}
+
 /// A task `open-1`, for clients that look at it; its framework lives in a process of its own.
 fn with_a_task(cluster: &Cluster) -> Child {
     let words = [

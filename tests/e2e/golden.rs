@@ -16,6 +16,7 @@ use mesosd::proto::v1::framework_info::{Capability, capability};
 use prost::Message as _;
 
 use crate::cluster::Cluster;
+use crate::golden_differences::DIFFERENCES;
 use crate::outline::{Shape, shape};
 use crate::scheduler::{Scheduler, resources, shell, task};
 
@@ -252,102 +253,6 @@ impl Situation {
     }
 }
 
-/// Where the replies differ from the recordings: reply, path, reason. `-` is what only Mesos has, `+` what
-/// only mesosd has; `*` at the end stands for a family of names with one reason. Flags are compared once,
-/// as the reply `flags`; a framework's own metrics without its name and id.
-const DIFFERENCES: &[(&str, &str, &str)] = &[
-    ("/state.json", "200 and not 404", "old tools ask for it"),
-    (
-        "/master/state.json",
-        "200 and not 404",
-        "old tools ask for it",
-    ),
-    (
-        "/state",
-        "+.git_sha: text",
-        "Mesos has it too when it is built from git",
-    ),
-    ("/state", "+.git_tag: text", "names mesosd and its version"),
-    (
-        "/version",
-        "+.git_sha: text",
-        "Mesos has it too when it is built from git",
-    ),
-    (
-        "/version",
-        "+.git_tag: text",
-        "names mesosd and its version",
-    ),
-    (
-        "GET_VERSION",
-        "+.get_version.version_info.git_sha: text",
-        "as /version",
-    ),
-    (
-        "GET_VERSION",
-        "+.get_version.version_info.git_tag: text",
-        "as /version",
-    ),
-    (
-        "/state",
-        "+.frameworks[].executors[].type: text",
-        "CUSTOM is filled in",
-    ),
-    (
-        "/frameworks",
-        "+.frameworks[].executors[].type: text",
-        "CUSTOM is filled in",
-    ),
-    (
-        "GET_EXECUTORS",
-        "+.get_executors.executors[].executor_info.type: text",
-        "CUSTOM is filled in",
-    ),
-    (
-        "GET_STATE",
-        "+.get_state.get_executors.executors[].executor_info.type: text",
-        "CUSTOM is filled in",
-    ),
-    (
-        "GET_WEIGHTS",
-        "+.get_weights: object",
-        "an empty list is there",
-    ),
-    ("flags", "+*", "mesosd's own"),
-    ("flags", "-allocator", "there is one"),
-    ("flags", "-authentication_v0_timeout", "no SASL"),
-    ("flags", "-authenticators", "no SASL"),
-    ("flags", "-authorizers", "comes with authorization"),
-    ("flags", "-help", "no setting"),
-    ("flags", "-http_authenticators", "comes with authentication"),
-    ("flags", "-initialize_driver_logging", "of glog"),
-    ("flags", "-memory_profiling", "of jemalloc"),
-    ("flags", "-registry_strict", "not served"),
-    ("flags", "-version", "no setting"),
-    ("flags", "-webui_dir", "the pages are in the binary"),
-    ("/metrics/snapshot", "+*", "mesosd's own"),
-    (
-        "/metrics/snapshot",
-        "-allocator/mesos/quota/roles//*",
-        "the sum over all roles: master/cpus_used",
-    ),
-    (
-        "/metrics/snapshot",
-        "-<framework>/tasks/active/task_unknown",
-        "no task is",
-    ),
-    (
-        "/metrics/snapshot",
-        "-<framework>/events/heartbeat",
-        "sent by the front end, not by the loop",
-    ),
-    (
-        "/metrics/snapshot",
-        "-registrar/log/*",
-        "of the replicated log",
-    ),
-];
-
 #[test]
 fn replies_are_as_recorded() {
     let situation = Situation::bring_about();
@@ -356,10 +261,19 @@ fn replies_are_as_recorded() {
     for entry in fs::read_dir(golden("http")).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
         let name = file.strip_suffix(".http").unwrap();
-        let Some(path) = name.strip_prefix("master_") else {
-            continue;
+        let (who, path) = name.split_once('_').unwrap();
+        let daemon = if who == "agent" {
+            Daemon {
+                prefix: "agent ",
+                address: situation.cluster.agents[0].address,
+            }
+        } else {
+            Daemon {
+                prefix: "",
+                address: master,
+            }
         };
-        compare_plain(master, path, &Reply::recorded(name), &mut found);
+        compare_plain(daemon, path, &Reply::recorded(name), &mut found);
     }
     for entry in fs::read_dir(golden("v1")).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
@@ -409,6 +323,8 @@ fn path_of(name: &str) -> String {
         ("api_v1_scheduler", "/api/v1/scheduler"),
         ("api_v1", "/api/v1"),
         ("system_stats.json", "/system/stats.json"),
+        ("slave1_state", "/slave(1)/state"),
+        ("monitor_statistics.json", "/monitor/statistics.json"),
     ];
     let known = known.into_iter().find(|(of, _)| *of == name);
     known.map_or_else(
@@ -423,7 +339,7 @@ fn note(found: &mut Found, reply: &str, what: impl Into<String>) {
 
 fn compare_shapes(reply: &str, theirs: &Shape, ours: &Shape, found: &mut Found) {
     let differences = ours.differences(theirs);
-    if reply == "/metrics/snapshot" {
+    if reply.ends_with("/metrics/snapshot") {
         // A framework's own metrics differ in its id, which is taken out here.
         let names: BTreeSet<String> = differences.iter().map(|one| metric(one)).collect();
         let both = |name: &str| {
@@ -438,7 +354,12 @@ fn compare_shapes(reply: &str, theirs: &Shape, ours: &Shape, found: &mut Found) 
     for difference in differences {
         if let Some((sign, flag)) = difference.split_once(".flags.") {
             let (flag, _) = flag.split_once(": ").unwrap();
-            note(found, "flags", format!("{sign}{flag}"));
+            let who = if reply.starts_with("agent") {
+                "agent "
+            } else {
+                ""
+            };
+            note(found, &format!("{who}flags"), format!("{sign}{flag}"));
         } else {
             note(found, reply, difference);
         }
@@ -461,9 +382,18 @@ fn json_of(body: &[u8]) -> Option<Shape> {
     shape(std::str::from_utf8(body).ok()?)
 }
 
-fn compare_plain(master: SocketAddr, name: &str, theirs: &Reply, found: &mut Found) {
+/// Whom to ask; its name goes before the paths in the table.
+#[derive(Clone, Copy)]
+struct Daemon {
+    prefix: &'static str,
+    address: SocketAddr,
+}
+
+fn compare_plain(daemon: Daemon, name: &str, theirs: &Reply, found: &mut Found) {
     let path = path_of(name);
+    let master = daemon.address;
     let ours = ask(master, &format!("GET {path}"), "", b"");
+    let path = format!("{}{path}", daemon.prefix);
     if path.ends_with("?jsonp=cb") {
         // It is what is compared elsewhere, in other clothes.
         let plain = ask(master, "GET /state", "", b"").body;
@@ -484,7 +414,19 @@ fn compare_plain(master: SocketAddr, name: &str, theirs: &Reply, found: &mut Fou
         note(found, &path, format!("header {header}"));
     }
     let kind = |reply: &Reply| reply.headers.get("content-type").cloned();
+    if kind(theirs).is_some_and(|kind| kind == "text/html") {
+        let kind = kind(&ours).unwrap();
+        assert!(kind.starts_with("text/html"), "{path}: {kind}");
+        if ours.body != theirs.body {
+            note(found, &path, "another page");
+        }
+        return;
+    }
     assert_eq!(kind(&ours), kind(theirs), "{path}");
+    if path == "agent /files/debug" {
+        assert_eq!(sandboxes(&ours.body), sandboxes(&theirs.body), "{path}");
+        return;
+    }
     match (json_of(&theirs.body), json_of(&ours.body)) {
         (Some(theirs), Some(ours)) => compare_shapes(&path, &theirs, &ours, found),
         _ => assert_eq!(
@@ -493,6 +435,23 @@ fn compare_plain(master: SocketAddr, name: &str, theirs: &Reply, found: &mut Fou
             "{path}"
         ),
     }
+}
+
+/// Names and places of files, with `*` for what is an id or the agent's folder.
+fn sandboxes(body: &[u8]) -> BTreeSet<(String, String)> {
+    let all: BTreeMap<String, String> = serde_json::from_slice(body).unwrap();
+    let is_id = |part: &str| part.len() >= 36 && part.matches('-').count() >= 4;
+    let general = |path: &str| -> String {
+        let path = path.find("/slaves/").map_or(path, |at| &path[at..]);
+        let parts = path.split('/');
+        let parts: Vec<&str> = parts
+            .map(|part| if is_id(part) { "*" } else { part })
+            .collect();
+        parts.join("/")
+    };
+    all.iter()
+        .map(|(name, place)| (general(name), general(place)))
+        .collect()
 }
 
 fn compare_call(master: SocketAddr, file: &str, theirs: &[u8], found: &mut Found) {

@@ -13,6 +13,7 @@ mod endpoints;
 mod executors;
 mod foreign;
 mod golden;
+mod golden_differences;
 mod golden_streams;
 mod groups;
 mod hostile;

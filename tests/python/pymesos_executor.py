@@ -1,5 +1,5 @@
 """An executor built on the package pymesos: ends the tasks whose data is `finish`, keeps the others until
-they are killed, and answers messages."""
+they are killed, and answers messages. When its agent has been away, the task "alone" has finished."""
 
 import time
 from threading import Thread
@@ -8,10 +8,21 @@ import pymesos
 
 
 class Executor(pymesos.Executor):
+    def __init__(self):
+        self.tasks = set()
+
+    def reregistered(self, driver, agent_info):
+        print("registered again", flush=True)
+        if "alone" in self.tasks:
+            self.tasks.remove("alone")
+            Thread(target=self.update, args=(driver, {"value": "alone"}, "TASK_FINISHED")).start()
+
     def launchTask(self, driver, task):
+        self.tasks.add(task["task_id"]["value"])
+
         def run():
             self.update(driver, task["task_id"], "TASK_RUNNING")
-            if pymesos.decode_data(task["data"]) == b"finish":
+            if pymesos.decode_data(task.get("data", "")) == b"finish":
                 self.update(driver, task["task_id"], "TASK_FINISHED")
 
         Thread(target=run).start()

@@ -92,11 +92,25 @@ fn chunks(mut rest: &[u8]) -> (Vec<u8>, &[u8]) {
 /// Recordings of what drivers send to a master.
 const TO_MASTER: [&str; 2] = ["018_56352-25050", "033_56396-25050"];
 /// Of what drivers of executors send to an agent.
-const TO_AGENT: [&str; 2] = ["020_40604-25051", "037_40668-25051"];
+const TO_AGENT: [&str; 6] = [
+    "020_40604-25051",
+    "022_40618-25051",
+    "023_40630-25051",
+    "024_40644-25051",
+    "028_40654-25051",
+    "037_40668-25051",
+];
 /// Of what a master sends to drivers.
 const FROM_MASTER: [&str; 2] = ["019_53304-41295", "034_38284-46277"];
 /// Of what an agent sends to drivers of executors.
-const FROM_AGENT: [&str; 2] = ["021_44818-35435", "038_32850-32775"];
+const FROM_AGENT: [&str; 6] = [
+    "021_44818-35435",
+    "025_48056-40563",
+    "026_57756-34787",
+    "027_58450-36817",
+    "029_36560-42049",
+    "038_32850-32775",
+];
 
 async fn incoming(request: &Recorded) -> Incoming {
     incoming::read(request.request()).await.unwrap()
@@ -132,7 +146,7 @@ async fn what_drivers_send_is_understood() {
             other => assert!(matches!(other, Ok(Some(_))), "{}: {other:?}", message.name),
         }
     }
-    assert_eq!(updates, 9);
+    assert_eq!(updates, 21);
 }
 
 /// Between real masters and agents: read as requests, but nothing that is served.
@@ -181,6 +195,7 @@ fn messages_to_drivers_are_written_as_mesos_does() {
             "StatusUpdateAcknowledgementMessage" => {
                 resent::<wire::StatusUpdateAcknowledgementMessage>(&request)
             }
+            "KillTaskMessage" => resent::<wire::KillTaskMessage>(&request),
             "ShutdownExecutorMessage" => resent::<wire::ShutdownExecutorMessage>(&request),
             other => panic!("{other}"),
         };
@@ -279,6 +294,18 @@ fn events_of_an_agent_become_what_mesos_sends() {
                         acknowledged: Some(executor::event::Acknowledged {
                             task_id: message.task_id,
                             uuid: message.uuid,
+                        }),
+                        ..executor::Event::default()
+                    };
+                    translator.as_ref().unwrap().message(event).unwrap()
+                }
+                "KillTaskMessage" => {
+                    let message: wire::KillTaskMessage = decode(&request.body).unwrap();
+                    let event = executor::Event {
+                        r#type: Some(executor::event::Type::Kill.into()),
+                        kill: Some(executor::event::Kill {
+                            task_id: message.task_id,
+                            kill_policy: message.kill_policy,
                         }),
                         ..executor::Event::default()
                     };

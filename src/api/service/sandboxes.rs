@@ -56,6 +56,8 @@ pub(super) fn attached(snapshot: &Snapshot) -> BTreeMap<String, String> {
             let (framework, id) = (&executor.framework_id, &executor.id);
             let latest = format!("/frameworks/{framework}/executors/{id}/runs/latest");
             all.insert(latest, sandbox.clone());
+            let latest = executor.sandbox.with_file_name("latest");
+            all.insert(latest.display().to_string(), sandbox.clone());
             all.insert(sandbox.clone(), sandbox);
         }
     }
