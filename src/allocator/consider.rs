@@ -127,6 +127,10 @@ impl<'a> Cursor<'a> {
             return None;
         }
         self.regard = Regard::of(policy, &mut views, around);
+        self.due = match self.regard {
+            Regard::Each if self.leaf.is_some() => self.longest_due(&mut views, around),
+            _ => None,
+        };
         let (client, role) = self.next_client(policy, &mut views, around)?;
         let capabilities = around.clients[client].capabilities;
         let role = (role, around.roles.role(role));
@@ -169,6 +173,34 @@ impl<'a> Cursor<'a> {
         self.first_behind(views, around)
     }
 
+    /// Of those that stand behind already: who may be offered what is left now, and has been due
+    /// longest. Counts nothing: why others were not offered anything was counted before.
+    fn longest_due(
+        &mut self,
+        views: &mut Views<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Option<(Instant, (u32, u32))> {
+        let kind = views.agent().kind;
+        let report = around.report.clone();
+        let mut found: Option<(Instant, (u32, u32))> = None;
+        for one in &self.behind {
+            // Leaves stand behind as a whole only where everybody sees the same.
+            let Behind::Client(client, role) = *one else {
+                continue;
+            };
+            let capabilities = around.clients[client].capabilities;
+            let view = views.get((role, around.roles.role(role)), capabilities, around.kinds);
+            if let Evidence::Due(since) = around.demand.evidence((client, kind), &view.resources)
+                && found.is_none_or(|(longest, _)| since < longest)
+                && consider(client, role, views, around).is_none()
+            {
+                found = Some((since, (client, role)));
+            }
+        }
+        *around.report = report;
+        found
+    }
+
     /// Who is offered the agent before the client whose turn it is, to see whether it wants it.
     fn probe_before(
         &mut self,
@@ -176,10 +208,11 @@ impl<'a> Cursor<'a> {
         views: &mut Views<'_>,
         around: &mut Surroundings<'_>,
     ) -> Option<(u32, u32)> {
-        let (_, longest) = self.due.take()?;
+        let (_, longest) = self.due?;
         if !around.demand.may_probe(views.agent().kind) {
             return None;
         }
+        self.due = None;
         self.ask(longest, views, around);
         self.next = Some(found);
         Some(longest)

@@ -35,12 +35,13 @@
 //! the end of one of its tasks (it may want another one).
 //!
 //! **Probes.** A framework may come to want something without saying so. Evidence is *due* after one
-//! `--allocation_interval`; each probe that is returned doubles that, up to 16 intervals. A visit
-//! that finds a due client ahead, in DRF order, of the one whose turn it is, probes: it offers the
-//! agent to the client that has been due longest; but only every fourth such visit of a kind, so
-//! that probes cost those who use things a quarter of the offers at most. A probe is evidence
-//! against its own bundle until it is answered, and sends the client to the back of those that are
-//! due. A probe with a small bundle leaves larger ones due.
+//! `--allocation_interval`; each probe that is returned doubles that, up to 16 intervals. When it is
+//! a client's turn and others that are due stand ahead of it in DRF order, the one of these that
+//! has been due longest is offered the agent before it: a probe; but only at every fourth such turn
+//! on a kind, so that probes cost those who use things a quarter of the offers at most. (A visit has
+//! one turn where everybody sees the same; more where some see a part, as of reservations.) A probe
+//! is evidence against its own bundle until it is answered, and sends the client to the back of
+//! those that are due. A probe with a small bundle leaves larger ones due.
 //!
 //! # The bounds
 //!
@@ -48,8 +49,8 @@
 //!   kind on which strict order would have offered it something, or D + 1 visits on which nobody uses
 //!   what is there, D being the number of clients that are due there too; whatever the kind. Every pass visits every agent that has something.
 //! - *Cost to users*: at most every fourth offer of a kind goes to a probe while somebody uses them.
-//! - *Memory*: 8 bundles per client and kind, 16 kinds per client; what is forgotten, longest known
-//!   first, only lets strict order stand. Kinds go with their last agent. Bundles are shared with
+//! - *Memory*: 8 bundles per client and kind, 16 kinds per client; what is forgotten (of bundles the
+//!   one that is due first, of kinds the one with the oldest return) only lets strict order stand. Kinds go with their last agent. Bundles are shared with
 //!   the filters that the same refusals left.
 //! - *Time*: nothing has been learned of a kind: one look at an empty map per visit. Else one
 //!   comparison per client with evidence and distinct bundle, and where nobody uses what is there a
@@ -76,7 +77,7 @@ use super::slots::Slots;
 /// Most kinds of agents that evidence against one client is kept for.
 const KINDS_MAX: usize = 16;
 
-/// Of so many visits that find someone due, one probes.
+/// Of so many turns that find someone due ahead, a probe precedes one.
 const PROBE_EVERY: u32 = 4;
 
 /// After how many comparisons of bundles the rest of a slice is visited in strict order.
@@ -128,7 +129,7 @@ struct Kind {
     agents: u32,
     /// By client.
     returns: BTreeMap<u32, Returns>,
-    /// How many more visits that find someone due go by without a probe.
+    /// How many more turns that find someone due ahead go by without a probe.
     waits: u32,
     /// About the bundle that was asked about last.
     judged: Option<Judged>,
@@ -295,7 +296,7 @@ impl Demand {
         })
     }
 
-    /// Someone is due ahead of the client whose turn it is: is this the visit that probes?
+    /// Someone is due ahead of the client whose turn it is: does a probe precede this turn?
     pub(super) fn may_probe(&mut self, kind: u32) -> bool {
         let waits = &mut self.kinds[kind].waits;
         let now = *waits == 0;

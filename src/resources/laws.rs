@@ -34,6 +34,20 @@ fn volume(id: &str, shared: bool, mb: u32) -> Resource {
         .unwrap()
 }
 
+/// Some labels that differ in keys, values or how many there are.
+fn labelled(at: usize) -> Labels {
+    let label = |key: &str, value: Option<&str>| Label {
+        key: key.to_owned(),
+        value: value.map(str::to_owned),
+    };
+    let all = [
+        label("team", Some("a")),
+        label("team", Some("b")),
+        label("team", None),
+    ];
+    all.into_iter().take(at).collect()
+}
+
 /// Resources of many shapes; ranges and sets come from a place of their own per `slot`, so that
 /// bags of different slots are disjoint.
 fn resources(slot: u64) -> impl Strategy<Value = Resource> {
@@ -54,15 +68,18 @@ fn resources(slot: u64) -> impl Strategy<Value = Resource> {
             ("things", Value::Set(items.collect()))
         }),
     ];
-    let plain = (value, 0..3_usize, 0..3_usize, any::<bool>()).prop_map(
-        |((name, value), reserved, allocated, revocable)| {
+    let plain = (value, 0..3_usize, 0..3_usize, any::<bool>(), 0..4_usize).prop_map(
+        |((name, value), reserved, allocated, revocable, labels)| {
             let name = ResourceName::parse(name).unwrap();
             let mut item = Resource::new(name, value).unwrap();
             for level in &["ads", "ads/batch"][..reserved] {
                 let level = if *level == "ads" {
                     Reservation::fixed(role(level))
                 } else {
-                    Reservation::dynamic(role(level), None)
+                    Reservation {
+                        labels: labelled(labels),
+                        ..Reservation::dynamic(role(level), None)
+                    }
                 };
                 item = item.reserve(level).unwrap();
             }
@@ -185,6 +202,35 @@ proptest! {
         let scalar = Scalar::from_thousandths(steps);
         prop_assert_eq!(Scalar::parse(&scalar.to_string()), Ok(scalar));
         prop_assert_eq!(Scalar::from_f64(scalar.as_f64()), Ok(scalar));
+    }
+}
+
+proptest! {
+    /// Reservations that differ in labels only are different resources: they stay apart in every
+    /// sum, on both ways over the wire, and none can be taken for another.
+    #[test]
+    fn labels_keep_reservations_apart(amounts in prop::collection::vec((0..4_usize, 1..50_u32), 1..12)) {
+        let of = |labels: usize, cpus: u32| {
+            let level = Reservation {
+                labels: labelled(labels),
+                ..Reservation::dynamic(role("ads"), None)
+            };
+            bag(&format!("cpus:{cpus}")).map(|item| item.reserve(level.clone()).unwrap())
+        };
+        let (mut sums, mut all) = ([0; 4], Resources::new());
+        for (labels, cpus) in &amounts {
+            sums[*labels] += cpus;
+            all.add_all(&of(*labels, *cpus));
+        }
+        prop_assert_eq!(all.iter().count(), sums.iter().filter(|sum| **sum > 0).count());
+        for (labels, sum) in sums.into_iter().enumerate() {
+            prop_assert_eq!(all.contains(&of(labels, sum.max(1))), sum > 0);
+            prop_assert!(!all.contains(&of(labels, sum + 1)));
+        }
+        for form in [ReservationForm::Stack, ReservationForm::Flat] {
+            prop_assert_eq!(&Resources::from_proto(&all.to_proto(form)).unwrap(), &all);
+        }
+        prop_assert_eq!(Resources::from_json(&all.to_json()).unwrap(), all);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::roles::Role;
 use super::*;
 
 mod demand;
+mod evidence;
 mod laws;
 mod lessons;
 mod load;

@@ -78,9 +78,25 @@ enum Call {
     /// Guarantees and limits of cpus and mem, in units; without limit where it is below.
     SetQuota(usize, [u32; 2], [u32; 2]),
     /// Which holding, all of it or one entry, with which filter in milliseconds.
-    Recover(usize, bool, Option<u64>),
+    Recover(usize, bool, Option<u64>, Why),
+    DemandChanged(u32, BTreeSet<usize>),
     /// After so many milliseconds.
     Run(u64),
+}
+
+/// Why something comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Declined, or accepted without having launched anything.
+    Unused,
+    /// The rest after a launch, or the end of a task.
+    Used,
+    /// Rescinded.
+    Rescinded,
+}
+
+fn why() -> impl Strategy<Value = Why> {
+    prop_oneof![4 => Just(Why::Unused), 1 => Just(Why::Used), 1 => Just(Why::Rescinded)]
 }
 
 fn spec() -> impl Strategy<Value = FrameworkSpec> {
@@ -174,8 +190,9 @@ fn call() -> impl Strategy<Value = Call> {
         1 => (0_u32..6, any::<bool>()).prop_map(|(f, on)| Call::SetFrameworkActive(f, on)),
         1 => (0_u32..6, roles()).prop_map(|(f, r)| Call::Suppress(f, r)),
         1 => (0_u32..6, roles()).prop_map(|(f, r)| Call::Revive(f, r)),
-        6 => (any::<usize>(), any::<bool>(), proptest::option::of(0_u64..5000))
-            .prop_map(|(at, all, filter)| Call::Recover(at, all, filter)),
+        6 => (any::<usize>(), any::<bool>(), proptest::option::of(0_u64..5000), why())
+            .prop_map(|(at, all, filter, why)| Call::Recover(at, all, filter, why)),
+        1 => (0_u32..6, roles()).prop_map(|(f, r)| Call::DemandChanged(f, r)),
         1 => (0..ROLES.len(), 1_u32..5000).prop_map(|(r, weight)| Call::SetWeight(r, weight)),
         2 => (0..ROLES.len(), quota_amounts(), quota_amounts())
             .prop_map(|(r, guarantees, limits)| Call::SetQuota(r, guarantees, limits)),
@@ -205,8 +222,13 @@ fn quota(guarantees: [u32; 2], limits: [u32; 2]) -> Quota {
     Quota::new(&role("a"), amounts.collect(), limits).unwrap()
 }
 
-/// Both allocators and the time. As long as nothing was returned unused, the order that regards
-/// demand is the strict one.
+const STRICT: AllocationOrder = AllocationOrder::Strict;
+
+fn is_sorted(config: &AllocatorConfig) -> bool {
+    (config.role_sorter, config.framework_sorter) == (Sorter::Drf, Sorter::Drf)
+}
+
+/// Both allocators and the time.
 struct Pair {
     fast: Allocator,
     slow: Reference,
@@ -221,6 +243,7 @@ fn total(at: usize) -> AgentSpec {
     let mut spec = AgentSpec {
         hostname: host(at).into(),
         region: (at % 3 == 1).then(|| "abroad".into()),
+        attributes: crate::attributes::parse(["rack:r1", "rack:r2"][at % 2]).unwrap(),
         ..super::total(TOTALS[at])
     };
     spec.total.add_all(&special(at));
@@ -312,7 +335,11 @@ impl Pair {
                 self.fast.set_quota(&role(ROLES[*at]), &quota);
                 self.slow.set_quota(&role(ROLES[*at]), &quota);
             }
-            Call::Recover(at, all, filter) => self.recover(*at, *all, *filter),
+            Call::Recover(at, all, filter, why) => self.recover(*at, *all, *filter, *why),
+            Call::DemandChanged(f, roles) => {
+                self.fast.demand_changed(&framework(*f), &named(roles));
+                self.slow.demand_changed(&framework(*f), &named(roles));
+            }
             Call::Run(millis) => {
                 self.now = self.now.after(Duration::from_millis(*millis));
                 self.run();
@@ -321,7 +348,7 @@ impl Pair {
         self.fast.check_invariants();
     }
 
-    fn recover(&mut self, at: usize, all: bool, filter: Option<u64>) {
+    fn recover(&mut self, at: usize, all: bool, filter: Option<u64>, why: Why) {
         let count = self.slow.held.len().max(1);
         let Some(((client, on), held)) = self.slow.held.iter().nth(at % count) else {
             return;
@@ -335,13 +362,20 @@ impl Pair {
             offer: 0,
         });
         let given = part.allocate(&client.1);
-        // Strict order does not care whether an offer was used.
-        if self.fast.config.order == AllocationOrder::Strict && all {
-            self.fast.decline(&client.0, &on, &given, filter, self.now);
-        } else {
-            self.fast.recover(&client.0, &on, &given, filter, self.now);
+        let Self { fast, slow, now } = self;
+        // Who was asked is not known when the order is random.
+        if why == Why::Unused && (is_sorted(&fast.config) || fast.config.order == STRICT) {
+            fast.decline(&client.0, &on, &given, filter, *now);
+            slow.decline(&client, &on, &part, (until, *now));
+            return;
         }
-        self.slow.recover(&client, &on, &part, until);
+        if why == Why::Used {
+            let roles = [client.1.clone()].into();
+            fast.demand_changed(&client.0, &roles);
+            slow.demand_changed(&client.0, &roles);
+        }
+        fast.recover(&client.0, &on, &given, filter, *now);
+        slow.recover(&client, &on, &part, until);
     }
 
     /// Runs a slice of both and compares. When the fast one sees no reason for a pass, the slow
@@ -373,8 +407,7 @@ impl Pair {
         if pass.is_some() {
             self.slow.level();
         }
-        let config = &self.fast.config;
-        if (config.role_sorter, config.framework_sorter) == (Sorter::Drf, Sorter::Drf) {
+        if is_sorted(&self.fast.config) {
             let mut expected = Vec::new();
             for id in &ids {
                 expected.extend(self.slow.visit(id, guarantees, self.now));
@@ -411,7 +444,7 @@ proptest! {
         seed: u64,
         slice in prop_oneof![Just(1_usize), Just(1000)],
         gap in prop_oneof![Just(0_u64), Just(400)],
-        order in prop_oneof![Just(AllocationOrder::Strict), Just(AllocationOrder::Demand)],
+        order in prop_oneof![Just(STRICT), Just(AllocationOrder::Demand)],
         (excluded, filter_gpus, at_home) in any::<(bool, bool, bool)>(),
         (role_sorter, framework_sorter) in (sorter(), sorter()),
     ) {
@@ -427,6 +460,51 @@ proptest! {
             min_pass_gap: Duration::from_millis(gap),
             ..AllocatorConfig::default()
         });
+        for call in &calls {
+            pair.make(call);
+        }
+    }
+}
+
+/// A cluster in which most of what happens is that offers come back unused, and time goes by until
+/// somebody is asked again.
+fn demand_call() -> impl Strategy<Value = Call> {
+    let roles = || proptest::collection::btree_set(0..ROLES.len(), 0..3);
+    let filter = proptest::option::weighted(0.2, 0_u64..5000);
+    prop_oneof![
+        2 => call(),
+        8 => (any::<usize>(), prop_oneof![6 => Just(true), 1 => Just(false)], filter, why())
+            .prop_map(|(at, all, filter, why)| Call::Recover(at, all, filter, why)),
+        1 => (0_u32..6, roles()).prop_map(|(f, r)| Call::Suppress(f, r)),
+        2 => (0_u32..6, roles()).prop_map(|(f, r)| Call::Revive(f, r)),
+        6 => (0_u64..3000).prop_map(Call::Run),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn gives_in_order_of_demand_what_the_obvious_allocator_gives(
+        agents in proptest::collection::vec(0..TOTALS.len(), 1..6),
+        frameworks in proptest::collection::vec(spec(), 1..6),
+        calls in proptest::collection::vec(demand_call(), 0..150),
+        seed: u64,
+        slice in prop_oneof![Just(1_usize), Just(1000)],
+    ) {
+        let mut pair = Pair::new(AllocatorConfig {
+            seed,
+            slice_agents: slice,
+            min_pass_gap: Duration::ZERO,
+            ..AllocatorConfig::default()
+        });
+        for (number, at) in (0..).zip(agents) {
+            pair.make(&Call::AddAgent(number, at, None));
+        }
+        for (number, mut spec) in (0..).zip(frameworks) {
+            spec.suppressed_roles.clear();
+            pair.make(&Call::AddFramework(number, spec));
+        }
         for call in &calls {
             pair.make(call);
         }
@@ -555,7 +633,7 @@ fn finds_the_few_who_have_not_refused() {
         given += pair.slow.held.len();
         let keep = usize::from(round % 9 == 0);
         while pair.slow.held.len() > keep {
-            pair.make(&Call::Recover(round, true, Some(3_600_000)));
+            pair.make(&Call::Recover(round, true, Some(3_600_000), Why::Rescinded));
         }
     }
     assert!(given > 300, "{given}");

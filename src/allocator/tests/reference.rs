@@ -7,10 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::attributes::Place;
 use crate::base::{AgentId, FrameworkId, Instant};
 use crate::quota::Quota;
-use crate::resources::{Resource, ResourceName, Resources, Scalar, Value};
+use crate::resources::{Resource, ResourceName, Resources};
 use crate::roles::Role;
 
-use super::super::{AgentSpec, Allocation, AllocatorConfig, Capability, FrameworkSpec, Weight};
+use super::super::{
+    AgentSpec, Allocation, AllocationOrder, AllocatorConfig, Capability, FrameworkSpec, Weight,
+};
+use super::evidence::{Evidence, Standing};
+
+mod quota;
 
 type ClientKey = (FrameworkId, Role);
 
@@ -45,6 +50,7 @@ pub(super) struct Reference {
     /// What is shared on an agent and was offered since its last pass began, or something changed.
     shown: BTreeMap<AgentId, Resources>,
     refusals: Vec<Refusal>,
+    evidence: Evidence,
     weights: BTreeMap<Role, Weight>,
     quotas: BTreeMap<Role, Quota>,
     /// How often each node was allocated to; none for newcomers. Nodes are named by their path:
@@ -60,17 +66,6 @@ fn path_of((framework, role): &ClientKey) -> Vec<String> {
     let mut path: Vec<String> = role.components().map(str::to_owned).collect();
     path.extend([".".to_owned(), framework.to_string()]);
     path
-}
-
-/// True for what takes of its role's quota when it is allocated.
-fn counts(item: &Resource) -> bool {
-    !item.is_reserved() && !item.is_revocable() && item.scalar().is_some()
-}
-
-/// In thousandths.
-fn amount(item: &Resource, name: &ResourceName) -> i128 {
-    let scalar = item.scalar().filter(|_| item.name() == name);
-    scalar.map_or(0, |scalar| scalar.thousandths().into())
 }
 
 impl Reference {
@@ -104,6 +99,28 @@ impl Reference {
             }
         }
         self.find_nodes();
+        self.find_kinds();
+    }
+
+    /// What makes agents alike: attributes, region, and what a framework must be capable of.
+    fn kind(&self, id: &AgentId) -> String {
+        let spec = &self.agents[id].spec;
+        let required = (self.is_for_gpus(spec), self.is_abroad(spec));
+        format!("{} {:?} {required:?}", spec.attributes, spec.region)
+    }
+
+    fn find_kinds(&mut self) {
+        let kinds: Vec<String> = self.agents.keys().map(|id| self.kind(id)).collect();
+        self.evidence.keep_kinds(&kinds);
+    }
+
+    fn is_for_gpus(&self, spec: &AgentSpec) -> bool {
+        self.config.filter_gpus && !spec.total.gpus().is_zero()
+    }
+
+    fn is_abroad(&self, spec: &AgentSpec) -> bool {
+        let home = &self.config.region;
+        home.is_some() && spec.region.is_some() && spec.region != *home
     }
 
     pub(super) fn readd_agent(
@@ -114,14 +131,25 @@ impl Reference {
     ) {
         self.held.retain(|(_, agent), _| *agent != id);
         self.find_nodes();
+        self.forget_refusals(&id, &spec);
         self.add_agent(id, spec, used);
     }
 
+    /// An agent with other attributes is another one.
+    fn forget_refusals(&mut self, id: &AgentId, spec: &AgentSpec) {
+        let known = self.agents.get(id).map(|agent| &agent.spec.attributes);
+        if known != Some(&spec.attributes) {
+            self.refusals.retain(|refusal| refusal.agent != *id);
+        }
+    }
+
     pub(super) fn update_agent(&mut self, id: &AgentId, spec: AgentSpec) {
+        self.forget_refusals(id, &spec);
         if let Some(agent) = self.agents.get_mut(id) {
             agent.spec = spec;
             self.shown.remove(id);
         }
+        self.find_kinds();
     }
 
     pub(super) fn remove_agent(&mut self, id: &AgentId) {
@@ -129,6 +157,7 @@ impl Reference {
         self.held.retain(|(_, agent), _| agent != id);
         self.refusals.retain(|refusal| refusal.agent != *id);
         self.find_nodes();
+        self.find_kinds();
     }
 
     pub(super) fn set_agent_active(&mut self, id: &AgentId, active: bool) {
@@ -167,6 +196,7 @@ impl Reference {
                 framework != id || (spec.roles.contains(role) && !anew)
             });
         }
+        self.evidence.forget(|(framework, _)| framework == id);
         let active = self.frameworks.get(id).is_none_or(|old| old.active);
         self.frameworks
             .insert(id.clone(), Framework { active, ..new });
@@ -182,6 +212,7 @@ impl Reference {
         }
         self.held.retain(|((framework, _), _), _| framework != id);
         self.refusals.retain(|refusal| refusal.client.0 != *id);
+        self.evidence.forget(|(framework, _)| framework == id);
         self.find_nodes();
     }
 
@@ -190,6 +221,7 @@ impl Reference {
             framework.active = active;
             if !active {
                 self.refusals.retain(|refusal| refusal.client.0 != *id);
+                self.evidence.forget(|(framework, _)| framework == id);
             }
         }
     }
@@ -200,6 +232,7 @@ impl Reference {
             let more = framework.spec.roles.iter().filter(named).cloned();
             framework.suppressed.extend(more);
         }
+        self.demand_changed(id, roles);
     }
 
     pub(super) fn revive(&mut self, id: &FrameworkId, roles: &BTreeSet<Role>) {
@@ -209,6 +242,35 @@ impl Reference {
             self.refusals
                 .retain(|refusal| refusal.client.0 != *id || !named(&refusal.client.1));
         }
+        self.demand_changed(id, roles);
+    }
+
+    pub(super) fn demand_changed(&mut self, id: &FrameworkId, roles: &BTreeSet<Role>) {
+        let named = |role: &Role| roles.is_empty() || roles.contains(role);
+        self.evidence
+            .forget(|(framework, role)| framework == id && named(role));
+    }
+
+    /// A client has used nothing of this: as [`recover`](Self::recover), and it does not want the
+    /// like.
+    pub(super) fn decline(
+        &mut self,
+        client: &ClientKey,
+        agent: &AgentId,
+        resources: &Resources,
+        (until, now): (Option<Instant>, Instant),
+    ) {
+        if self.is_listening(client) && self.config.order == AllocationOrder::Demand {
+            let at = (now, self.config.allocation_interval);
+            let kind = self.kind(agent);
+            self.evidence.returned(client, &kind, resources, at);
+        }
+        self.recover(client, agent, resources, until);
+    }
+
+    fn is_listening(&self, (framework, role): &ClientKey) -> bool {
+        let known = self.frameworks.get(framework);
+        known.is_some_and(|known| known.active && known.spec.roles.contains(role))
     }
 
     /// `until` is the end of a filter, if there is one.
@@ -226,13 +288,8 @@ impl Reference {
         if held.is_empty() {
             self.held.remove(&key);
         }
-        let (framework, role) = client;
-        let there = self
-            .frameworks
-            .get(framework)
-            .is_some_and(|f| f.active && f.spec.roles.contains(role));
         if let Some(until) = until
-            && there
+            && self.is_listening(client)
         {
             self.refusals.push(Refusal {
                 client: client.clone(),
@@ -323,114 +380,6 @@ impl Reference {
         self.quotas.insert(role.clone(), quota.clone());
     }
 
-    /// What is reserved to a role or below, and what they hold besides.
-    pub(super) fn consumed(&self, role: &Role, name: &ResourceName) -> i128 {
-        let totals = self.agents.values().flat_map(|agent| &agent.spec.total);
-        let reserved = totals.filter(|item| item.reserved_role().is_some_and(|r| role.covers(r)));
-        let held = self
-            .held
-            .iter()
-            .filter(|((client, _), _)| role.covers(&client.1));
-        let held = held.flat_map(|(_, held)| held).filter(|item| counts(item));
-        reserved.chain(held).map(|item| amount(item, name)).sum()
-    }
-
-    /// What a role is still to get: its own guarantee, or those below it if they are more.
-    fn owed(&self, role: &Role, name: &ResourceName) -> i128 {
-        let own = self.quotas.get(role).map_or(0, |quota| {
-            let guarantee = i128::from(quota.guarantees().get(name).thousandths());
-            (guarantee - self.consumed(role, name)).max(0)
-        });
-        let below: i128 = self
-            .roles_below(role)
-            .iter()
-            .map(|r| self.owed(r, name))
-            .sum();
-        own.max(below)
-    }
-
-    /// The roles one level below that have quota or are above one that has.
-    fn roles_below(&self, role: &Role) -> BTreeSet<Role> {
-        let all = self
-            .quotas
-            .keys()
-            .flat_map(|r| r.ancestors().chain([r.clone()]));
-        all.filter(|r| r.parent().as_ref() == Some(role)).collect()
-    }
-
-    /// What all top-level roles are still to get.
-    fn owed_in_all(&self, name: &ResourceName) -> i128 {
-        let tops: BTreeSet<Role> = self.quotas.keys().map(Role::top_level).collect();
-        tops.iter().map(|role| self.owed(role, name)).sum()
-    }
-
-    fn free(&self, name: &ResourceName) -> i128 {
-        let active = self.agents.iter().filter(|(_, agent)| agent.active);
-        let free = active.flat_map(|(id, _)| self.available(id));
-        free.filter(counts).map(|item| amount(&item, name)).sum()
-    }
-
-    /// For the role and each above it: what its limit leaves, and what is due to it by its
-    /// guarantee, without what roles beside the path are owed.
-    fn room_and_due(&self, role: &Role, name: &ResourceName) -> (i128, i128) {
-        let (mut room, mut due) = (i128::MAX, 0);
-        let mut on_path = None;
-        for at in std::iter::once(role.clone()).chain(role.ancestors()) {
-            let beside = self
-                .roles_below(&at)
-                .into_iter()
-                .filter(|r| Some(r) != on_path.as_ref());
-            let others: i128 = beside.map(|r| self.owed(&r, name)).sum();
-            let used = self.consumed(&at, name);
-            if let Some(quota) = self.quotas.get(&at) {
-                if let Some(limit) = quota.limits().get(name) {
-                    room = room.min((i128::from(limit.thousandths()) - used - others).max(0));
-                }
-                let guarantee = i128::from(quota.guarantees().get(name).thousandths());
-                due = due.max((guarantee - used).max(0) - others);
-            }
-            on_path = Some(at);
-        }
-        (room, due)
-    }
-
-    /// What quota leaves of what a client sees, in the stage of guarantees or after it.
-    fn within_quota(&self, role: &Role, visible: &Resources, guarantees: bool) -> Resources {
-        let mut left: BTreeMap<ResourceName, i128> = BTreeMap::new();
-        let mut owed = false;
-        for item in visible.iter().filter(|item| counts(item)) {
-            let name = item.name();
-            let (room, due) = self.room_and_due(role, name);
-            let due = if guarantees { due } else { 0 };
-            owed |= due > 0 && room > 0;
-            let held = self.owed_in_all(name);
-            let surplus = match held {
-                0 => i128::MAX,
-                held => (self.free(name) - held).max(0) + due,
-            };
-            left.insert(name.clone(), room.min(surplus));
-        }
-        if guarantees && !owed {
-            return Resources::new();
-        }
-        let mut portion = Resources::new();
-        for item in visible {
-            let left = left.get_mut(item.name()).filter(|_| counts(item));
-            let Some(left) = left else {
-                portion.add(item.clone());
-                continue;
-            };
-            let mut taken = amount(item, item.name()).min(*left);
-            if *item.name() == ResourceName::GPUS {
-                taken -= taken % 1000;
-            }
-            *left -= taken;
-            let taken = Scalar::from_thousandths(i64::try_from(taken).unwrap());
-            portion.add(item.clone().with_value(Value::Scalar(taken)));
-        }
-        portion
-    }
-
     /// In thousandths; frameworks and the leaves of roles have none of their own.
     fn weight(&self, node: &[String]) -> i128 {
         let role = Role::parse(&node.join("/")).ok();
@@ -494,7 +443,8 @@ impl Reference {
             .collect()
     }
 
-    /// Hands out what one agent has available.
+    /// Hands out what one agent has available: to each client in order, and in the stage of fair
+    /// share last to those who have returned the like.
     pub(super) fn visit(
         &mut self,
         id: &AgentId,
@@ -504,24 +454,96 @@ impl Reference {
         let mut allocations = Vec::new();
         self.refusals.retain(|refusal| refusal.until > now);
         let clients = self.clients();
-        for path in self.in_order(&[]) {
-            let Some(client) = clients.iter().find(|client| path_of(client) == path) else {
-                continue;
-            };
-            let offered = self.offered(client, id, guarantees);
-            if offered.is_empty() {
+        let in_order = self.in_order(&[]).into_iter();
+        let in_order = in_order
+            .filter_map(|path| clients.iter().find(|client| path_of(client) == path))
+            .filter(|(framework, _)| self.frameworks.contains_key(framework));
+        let in_order: Vec<&ClientKey> = in_order.collect();
+        let kind = self.kind(id);
+        let mut behind: Vec<&ClientKey> = Vec::new();
+        for client in in_order {
+            let seen = self.seen(client, id, guarantees);
+            let standing = self.evidence.standing(client, &kind, &seen, now);
+            if !guarantees && standing != Standing::First {
+                behind.push(client);
                 continue;
             }
-            allocations.push(Allocation {
-                framework: client.0.clone(),
-                role: client.1.clone(),
-                agent: id.clone(),
-                resources: offered.allocate(&client.1),
-            });
-            self.grant(client, id, &offered);
+            if self.offered(client, id, guarantees).is_empty() {
+                continue;
+            }
+            if let Some(due) = self.due_longest(&behind, id, now)
+                && self.evidence.is_probe(&kind)
+            {
+                self.probe(due, id, now, &mut allocations);
+                behind.retain(|other| *other != due);
+            }
+            self.offer(client, id, guarantees, &mut allocations);
+        }
+        if let Some(due) = self.due_longest(&behind, id, now) {
+            self.probe(due, id, now, &mut allocations);
+            behind.retain(|other| *other != due);
+        }
+        for client in behind {
+            self.offer(client, id, guarantees, &mut allocations);
         }
         self.note(&allocations);
         allocations
+    }
+
+    /// Who of these may be offered the agent and has been due longest to be asked, the first of
+    /// equals.
+    fn due_longest<'a>(
+        &self,
+        behind: &[&'a ClientKey],
+        id: &AgentId,
+        now: Instant,
+    ) -> Option<&'a ClientKey> {
+        let kind = self.kind(id);
+        let due = behind.iter().filter_map(|client| {
+            let seen = self.seen(client, id, false);
+            let standing = self.evidence.standing(client, &kind, &seen, now);
+            let may_be = !self.offered(client, id, false).is_empty();
+            match standing {
+                Standing::Due(since) if may_be => Some((since, *client)),
+                _ => None,
+            }
+        });
+        due.min_by_key(|(since, _)| *since)
+            .map(|(_, client)| client)
+    }
+
+    fn probe(
+        &mut self,
+        client: &ClientKey,
+        id: &AgentId,
+        now: Instant,
+        allocations: &mut Vec<Allocation>,
+    ) {
+        let (kind, seen) = (self.kind(id), self.seen(client, id, false));
+        let at = (now, self.config.allocation_interval);
+        self.evidence.probed(client, &kind, &seen, at);
+        self.offer(client, id, false, allocations);
+    }
+
+    /// Offers a client what it may have, if that is anything.
+    fn offer(
+        &mut self,
+        client: &ClientKey,
+        id: &AgentId,
+        guarantees: bool,
+        allocations: &mut Vec<Allocation>,
+    ) {
+        let offered = self.offered(client, id, guarantees);
+        if offered.is_empty() {
+            return;
+        }
+        allocations.push(Allocation {
+            framework: client.0.clone(),
+            role: client.1.clone(),
+            agent: id.clone(),
+            resources: offered.allocate(&client.1),
+        });
+        self.grant(client, id, &offered);
     }
 
     /// The same when the order is random: whoever was found must be offered just that, in the order
@@ -571,6 +593,20 @@ impl Reference {
         }
     }
 
+    /// What a client may see of what an agent has available.
+    fn seen(&self, (framework, role): &ClientKey, id: &AgentId, guarantees: bool) -> Resources {
+        let capabilities = self.frameworks[framework].spec.capabilities;
+        let can = |capability| capabilities.has(capability);
+        let visible = self.available(id).filter(|item: &Resource| {
+            let reserved = item.reserved_role();
+            let mine = reserved.is_none_or(|r| r == role || r.is_strict_ancestor_of(role));
+            mine && (!item.is_revocable() || can(Capability::RevocableResources))
+                && (!item.is_shared() || can(Capability::SharedResources))
+                && (!item.is_refined() || can(Capability::ReservationRefinement))
+        });
+        self.within_quota(role, &visible, guarantees)
+    }
+
     /// What a client is offered of an agent: nothing, or all that it may see.
     fn offered(&self, client: &ClientKey, id: &AgentId, guarantees: bool) -> Resources {
         let nothing = Resources::new();
@@ -583,12 +619,10 @@ impl Reference {
             return nothing;
         }
         let can = |capability| framework.spec.capabilities.has(capability);
-        let has_gpus = !agent.spec.total.gpus().is_zero();
-        if self.config.filter_gpus && has_gpus && !can(Capability::GpuResources) {
+        if self.is_for_gpus(&agent.spec) && !can(Capability::GpuResources) {
             return nothing;
         }
-        let abroad = agent.spec.region.is_some() && agent.spec.region != self.config.region;
-        if self.config.region.is_some() && abroad && !can(Capability::RegionAware) {
+        if self.is_abroad(&agent.spec) && !can(Capability::RegionAware) {
             return nothing;
         }
         let place = Place {
@@ -601,14 +635,7 @@ impl Reference {
         if constraints.is_some_and(|constraints| !constraints.admit(&place)) {
             return nothing;
         }
-        let visible = self.available(id).filter(|item: &Resource| {
-            let reserved = item.reserved_role();
-            let mine = reserved.is_none_or(|r| r == role || r.is_strict_ancestor_of(role));
-            mine && (!item.is_revocable() || can(Capability::RevocableResources))
-                && (!item.is_shared() || can(Capability::SharedResources))
-                && (!item.is_refined() || can(Capability::ReservationRefinement))
-        });
-        let visible = self.within_quota(role, &visible, guarantees);
+        let visible = self.seen(client, id, guarantees);
         let least = framework.spec.min_allocatable.get(role);
         let least = least.unwrap_or(&self.config.min_allocatable);
         let amounts = visible.quantities();

@@ -42,7 +42,7 @@ fn wire(resources: &Resources) -> Vec<v1::Resource> {
     resources.to_proto(ReservationForm::Stack)
 }
 
-fn named(mut operation: Operation, id: &str) -> Operation {
+pub(super) fn named(mut operation: Operation, id: &str) -> Operation {
     operation.id = Some(id.into());
     operation
 }
@@ -58,7 +58,7 @@ pub(super) fn reserve(resources: &Resources) -> Operation {
     }
 }
 
-fn unreserve(resources: &Resources) -> Operation {
+pub(super) fn unreserve(resources: &Resources) -> Operation {
     Operation {
         r#type: Some(operation::Type::Unreserve.into()),
         unreserve: Some(operation::Unreserve {

@@ -12,7 +12,7 @@ use crate::base::parse_duration;
 use crate::proto::v1::scheduler::call::{AcceptInverseOffers, DeclineInverseOffers};
 use crate::quota::from_configs;
 use crate::registry::Maintenance;
-use crate::resources::{Reservation, Resources};
+use crate::resources::{Label, Labels, Reservation, Resources};
 
 /// A master, its agents and schedulers by name.
 struct Script {
@@ -49,6 +49,21 @@ impl<'a> Words<'a> {
 
     fn number(&self, key: &str) -> Option<f64> {
         Some(self.options.get(key)?.parse().unwrap())
+    }
+
+    fn labels(&self) -> Labels {
+        let words = self.options.get("labels").into_iter();
+        let words = words.flat_map(|words| words.split(','));
+        words
+            .map(|word| match word.split_once(':') {
+                Some((key, value)) => (key, Some(value)),
+                None => (word, None),
+            })
+            .map(|(key, value)| Label {
+                key: key.to_owned(),
+                value: value.map(str::to_owned),
+            })
+            .collect()
     }
 
     fn filters(&self) -> Option<v1::Filters> {
@@ -125,7 +140,9 @@ impl Script {
                 self.bench.advance(parse_duration(name).unwrap());
                 Ok(Reply::Accepted)
             }
-            "accept" | "accept-badly" | "reserve" | "decline" if !self.holds(name) => {
+            "accept" | "accept-badly" | "reserve" | "unreserve" | "decline"
+                if !self.holds(name) =>
+            {
                 Err(CallError::invalid("it holds no offer"))
             }
             call => {
@@ -145,8 +162,10 @@ impl Script {
     }
 
     /// What a scheduler says; `accept WHO HOST TASK RESOURCES` launches a task, `accept-badly WHO`
-    /// one from an offer besides that there is not, `reserve WHO HOST RESOURCES` reserves to the offer's role.
+    /// one from an offer besides that there is not, `reserve WHO HOST RESOURCES labels=KEY:VALUE,KEY`
+    /// reserves to the offer's role, and `unreserve` ends that.
     fn scheduler_call(&mut self, call: &str, name: &str, words: &Words<'_>) -> SchedulerCall {
+        let operation_id = format!("o{}", self.bench.number());
         let mut held = || self.offers.remove(name).unwrap_or_default();
         let roles = || words.plain[2..].iter().map(|role| (*role).to_owned());
         let ids = |offers: &[v1::Offer]| offers.iter().map(|offer| offer.id.clone()).collect();
@@ -179,16 +198,23 @@ impl Script {
                     filters: words.filters(),
                 })
             }
-            "reserve" => {
+            "reserve" | "unreserve" => {
                 let offers = held();
                 let role = offers[0].allocation_info.as_ref().unwrap().role();
                 let role = Role::parse(role).unwrap();
-                let level = Reservation::dynamic(role, None);
+                let level = Reservation {
+                    labels: words.labels(),
+                    ..Reservation::dynamic(role, None)
+                };
                 let what = Resources::from_proto(&resources(words.plain(3))).unwrap();
                 let what = what.map(|item| item.reserve(level.clone()).unwrap());
+                let operation = match call {
+                    "reserve" => operations::reserve(&what),
+                    _ => operations::unreserve(&what),
+                };
                 SchedulerCall::Accept(call::Accept {
                     offer_ids: ids(&offers),
-                    operations: vec![operations::reserve(&what)],
+                    operations: vec![operations::named(operation, &operation_id)],
                     filters: words.filters(),
                 })
             }
@@ -248,6 +274,11 @@ impl Script {
                         "{name}'s {task} is {}",
                         status.state().as_str_name()
                     ));
+                }
+                if let Some(status) = event.update_operation_status.map(|update| update.status) {
+                    let state = status.state().as_str_name().to_owned();
+                    let why = status.message.map(|why| format!(": {why}"));
+                    lines.push(format!("{name} hears {state}{}", why.unwrap_or_default()));
                 }
                 let asked = event.inverse_offers.into_iter();
                 for offer in asked.flat_map(|event| event.inverse_offers) {
