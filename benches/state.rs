@@ -39,10 +39,8 @@ const MASTER: &str = "11111111-2222-3333-4444-555555555555";
 fn main() -> Result<(), Failure> {
     let agents = std::env::args().skip(1).find_map(|word| word.parse().ok());
     let agents: usize = agents.unwrap_or(20_000);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    // As a daemon has it.
+    let runtime = mesosd::runtime::threads().worker_threads(2).build()?;
     runtime.block_on(run(agents))
 }
 
@@ -64,6 +62,7 @@ async fn run(agents: usize) -> Result<(), Failure> {
         "filled in {:.1} s: {parameters}",
         begin.elapsed().as_secs_f64()
     );
+    memory("filled")?;
     let address = cluster.address;
 
     let state = r#"{"type":"GET_STATE"}"#;
@@ -95,6 +94,7 @@ async fn run(agents: usize) -> Result<(), Failure> {
         }
         report(id, &format!("{parameters}, {} MB", size / 1_000_000), times)?;
         report("loop/wait", &format!("during {id}"), watch.end().await)?;
+        memory(id)?;
     }
 
     // The same with others that poll.
@@ -129,6 +129,8 @@ async fn run(agents: usize) -> Result<(), Failure> {
         aside(move || poller.join().map_err(|_| "a poller panicked")).await?;
     }
 
+    memory("polled")?;
+
     for count in [2, 20] {
         let begin = Instant::now();
         let readers: Vec<_> = (0..count)
@@ -140,7 +142,7 @@ async fn run(agents: usize) -> Result<(), Failure> {
         let took = begin.elapsed();
         report("pollers", &format!("{count} at once, all done"), vec![took])?;
     }
-    memory()
+    memory("the end")
 }
 
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
@@ -404,12 +406,13 @@ fn report(id: &str, parameters: &str, times: Vec<Duration>) -> Result<(), Failur
     Ok(())
 }
 
-/// The most memory that this process, master and clients, has had.
-fn memory() -> Result<(), Failure> {
+/// The memory that this process, master and clients, has, and the most that it has had.
+fn memory(when: &str) -> Result<(), Failure> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    for name in ["VmHWM", "VmRSS"] {
-        let line = status.lines().find(|line| line.starts_with(name));
-        println!("{}", line.unwrap_or(name));
-    }
+    let lines = status.lines().map(|line| line.replace('\t', " "));
+    let told: Vec<String> = lines
+        .filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS"))
+        .collect();
+    println!("{:<12} {when:<66} {}", "memory", told.join(", "));
     Ok(())
 }

@@ -23,7 +23,7 @@ use crate::flags::{
 use crate::master::driver::DriverError;
 use crate::proto::v1;
 use crate::registrar::StorageError;
-use crate::runtime::{BindError, ExitCode, Shutdown, reloaded, reloading, watchdog};
+use crate::runtime::{BindError, ExitCode, Shutdown, reloaded, reloading, threads, watchdog};
 use crate::telemetry::{LogConfig, LogError, LogHandle, Metrics, chain, start};
 
 /// Longest drain; whoever is not done then is left alone.
@@ -198,10 +198,7 @@ fn start_and_serve<F: Serve>(
     daemon.log = Some(log.clone());
     daemon.log_file = log_config::<F>(loaded.flags.logging()).file;
     let shutdown = Shutdown::new();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers())
-        .enable_all()
-        .build()?;
+    let runtime = threads().build()?;
     let result = runtime.block_on(until_done(
         &shutdown,
         log,
@@ -253,11 +250,6 @@ async fn reload(mut asked: Signal, log: LogHandle) {
         }
         reloaded();
     }
-}
-
-/// A core's loop, its front ends and some spare for what blocks; more only costs memory.
-fn workers() -> usize {
-    std::thread::available_parallelism().map_or(2, |count| count.get().clamp(2, 8))
 }
 
 fn log_config<F: RoleFlags>(flags: &LoggingFlags) -> LogConfig {

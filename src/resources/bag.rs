@@ -116,7 +116,11 @@ impl Resources {
             return;
         }
         for item in other {
-            self.add(item.clone());
+            // A clone would count references that all processors share.
+            match self.find(item) {
+                Ok(at) if item.is_divisible() => self.items_mut()[at].value.add(&item.value),
+                _ => self.add(item.clone()),
+            }
         }
     }
 

@@ -9,6 +9,7 @@ mod net;
 mod notify;
 mod outbox;
 mod shutdown;
+mod threads;
 mod timers;
 
 pub use background::background;
@@ -20,4 +21,5 @@ pub use net::{BindError, bind};
 pub use notify::{ready, reloaded, reloading, stopping, watchdog};
 pub use outbox::{Inbox, Outbox, outbox};
 pub use shutdown::{Phase, Shutdown};
+pub use threads::{prompt, threads};
 pub use timers::TimerTable;

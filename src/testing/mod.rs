@@ -1,5 +1,7 @@
-//! Builders, manual clock, a real ZooKeeper, silent wires and planted bugs; only with the feature `testing`.
+//! Builders, manual clock, a real ZooKeeper, an agent without containers, silent wires and planted bugs; only
+//! with the feature `testing`.
 
+pub mod agent;
 pub mod ensemble;
 pub mod planted;
 mod skip;

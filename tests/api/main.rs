@@ -4,13 +4,13 @@
 mod amounts;
 mod checks;
 mod golden;
-mod hostile;
 mod http;
 mod libprocess;
 mod malformed;
 mod operators;
 mod plain;
 mod raw;
+mod recovering;
 mod silence;
 mod slow;
 mod standby;

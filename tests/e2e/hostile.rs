@@ -4,12 +4,14 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use mesosd::proto::v1::TaskState::TaskRunning;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::agent_api::get;
+use crate::agent_api::{get, request};
 use crate::cluster::{Cluster, Daemon};
 use crate::scheduler::{Scheduler, task};
 
@@ -216,6 +218,52 @@ fn of_both(read: &str) -> Vec<(&'static str, Vec<u8>, u16)> {
     ]
 }
 
+/// What only a master reads: lists with limits, and forms.
+fn of_master() -> Vec<(&'static str, Vec<u8>, u16)> {
+    let raw = |text: &str| text.as_bytes().to_vec();
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
+    let form = |rest: &str| raw(&format!("POST /teardown HTTP/1.1\r\nHost: x\r\n{rest}"));
+    let huge = format!("/tasks?limit={}", "9".repeat(30));
+    let scheduler = |body: &[u8]| post("/api/v1/scheduler", JSON, body);
+    vec![
+        ("no host", raw("GET /state HTTP/1.1\r\n\r\n"), 200),
+        ("a broken escape in a limit", get("/tasks?limit=%zz"), 400),
+        ("a huge limit", get(&huge), 200),
+        (
+            "negative limits",
+            get("/tasks?limit=-5&offset=-7&order=up"),
+            200,
+        ),
+        (
+            "a form of 17 MB, told",
+            form("Content-Length: 17000000\r\n\r\nx"),
+            413,
+        ),
+        (
+            "a form with a huge chunk",
+            form("Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nx"),
+            400,
+        ),
+        (
+            "a form that is not UTF-8",
+            [form("Content-Length: 2\r\n\r\n"), b"\xff\xff".to_vec()].concat(),
+            400,
+        ),
+        ("a scheduler's nonsense", scheduler(b"{"), 400),
+        ("a scheduler without type", scheduler(b"{}"), 400),
+        (
+            "a scheduler without a part",
+            scheduler(br#"{"type":"SUBSCRIBE"}"#),
+            400,
+        ),
+        (
+            "a scheduler that says too much",
+            scheduler(&vec![b' '; 17 << 20]),
+            413,
+        ),
+    ]
+}
+
 /// What only an agent reads: records of ATTACH_CONTAINER_INPUT, and calls of executors.
 fn of_agent() -> Vec<(&'static str, Vec<u8>, u16)> {
     let stream = |message: &str, body: &[u8]| {
@@ -326,6 +374,7 @@ fn malformed_requests_have_their_codes() {
         }
     };
     check("master", master, of_both("/state"));
+    check("master", master, of_master());
     check("agent", agent, of_both("/state"));
     check("agent", agent, of_agent());
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -467,5 +516,116 @@ fn a_listener_that_never_reads_costs_nothing() {
         },
     );
     scheduler.teardown();
+    cluster.stop();
+}
+
+/// A stream that is opened and then never read; with its id.
+fn deaf(address: SocketAddr, path: &str, call: &Value) -> (TcpStream, String, String) {
+    let body = call.to_string();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.write_all(head.as_bytes()).unwrap();
+    let mut said = String::new();
+    let mut some = [0; 1024];
+    while !said.contains("\"SUBSCRIBED\"") {
+        let read = socket.read(&mut some).unwrap();
+        assert!(read > 0, "{said}");
+        said.push_str(&String::from_utf8_lossy(&some[..read]));
+    }
+    let after = |mark: &str, end: char| {
+        let (_, rest) = said.split_once(mark).unwrap_or_default();
+        rest.split(end).next().unwrap_or_default().to_owned()
+    };
+    let stream_id = after("Mesos-Stream-Id: ", '\r');
+    (
+        socket,
+        stream_id,
+        after("\"framework_id\":{\"value\":\"", '"'),
+    )
+}
+
+/// Reads a stream and counts what it says of a kind, until the stream ends.
+fn counting(mut socket: TcpStream, kind: &'static str) -> Arc<AtomicUsize> {
+    let heard = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&heard);
+    std::thread::spawn(move || {
+        let (mut some, mut rest) = (vec![0; 1 << 20], Vec::new());
+        while let Ok(read) = socket.read(&mut some)
+            && read > 0
+        {
+            rest.extend_from_slice(&some[..read]);
+            let text = String::from_utf8_lossy(&rest).into_owned();
+            counted.fetch_add(text.matches(kind).count(), Ordering::Relaxed);
+            // A mark may come in two reads.
+            let kept = kind.len() - 1;
+            rest.drain(..rest.len().saturating_sub(kept));
+        }
+    });
+    heard
+}
+
+const SCHEDULERS: &str = "/api/v1/scheduler";
+
+fn by_scheduler(master: SocketAddr, stream_id: &str, call: &Value) -> u16 {
+    let head =
+        format!("POST {SCHEDULERS}\nContent-Type: application/json\nMesos-Stream-Id: {stream_id}");
+    request(master, &head, &call.to_string()).code
+}
+
+/// A scheduler and an operator that subscribe and never read: each is cut off when what waits for it has
+/// its bound, whoever reads gets everything, and the master keeps nothing of it.
+#[test]
+fn subscribers_that_never_read_are_cut_off() {
+    let cluster = Cluster::with_flags(1, AGENT, &[], &["--launcher=posix"]);
+    let master = cluster.master.address;
+    let before = resident(&cluster.master);
+    let info = |name: &str| json!({"user": "root", "name": name, "failover_timeout": 60});
+    let subscribe =
+        |name: &str| json!({"type": "SUBSCRIBE", "subscribe": {"framework_info": info(name)}});
+    let (_scheduler, stream_id, framework) = deaf(master, SCHEDULERS, &subscribe("deaf"));
+    let (_other, other_stream, other) = deaf(master, SCHEDULERS, &subscribe("speaks"));
+    let watch = json!({"type": "SUBSCRIBE"});
+    let (_operator, _, _) = deaf(master, "/api/v1", &watch);
+    let (listener, _, _) = deaf(master, "/api/v1", &watch);
+    let heard = counting(listener, "\"type\":\"FRAMEWORK_UPDATED\"");
+
+    // Each answer has the name that is asked about: a megabyte.
+    let long = "x".repeat(1 << 20);
+    let kill = json!({"type": "KILL", "framework_id": {"value": framework},
+        "kill": {"task_id": {"value": long}}});
+    let answered = (0..60).take_while(|_| by_scheduler(master, &stream_id, &kill) == 202);
+    let answered = answered.count();
+    assert!((8..60).contains(&answered), "cut off after {answered} MB");
+    let frameworks = get(master, "/frameworks").json();
+    let all = frameworks["frameworks"].as_array().unwrap();
+    let is_there = |id: &str| {
+        let found = all.iter().find(|one| one["id"] == id).unwrap();
+        found["connected"] == true
+    };
+    assert!(!is_there(&framework) && is_there(&other), "{frameworks}");
+
+    const UPDATES: usize = 60;
+    for number in 0..UPDATES {
+        let mut info = info("speaks");
+        info["id"] = json!({"value": other});
+        info["labels"] = json!({"labels": [{"key": number.to_string(), "value": long}]});
+        let update = json!({"type": "UPDATE_FRAMEWORK", "framework_id": {"value": other},
+            "update_framework": {"framework_info": info}});
+        assert_eq!(by_scheduler(master, &other_stream, &update), 200);
+    }
+    let slowest = slowest(master);
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    let limit = Duration::from_secs(20);
+    cluster.wait_until("one operator is left, who hears everything", limit, || {
+        let metrics = get(master, "/metrics/snapshot").json();
+        let left = &metrics["master/operator_event_stream_subscribers"];
+        *left == 1.0 && heard.load(Ordering::Relaxed) == UPDATES
+    });
+    let grown = resident(&cluster.master).saturating_sub(before);
+    assert!(grown < 128 * 1024, "{grown} KiB");
     cluster.stop();
 }

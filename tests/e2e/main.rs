@@ -3,6 +3,7 @@
 
 mod agent_api;
 mod agent_recovery;
+mod by_hand;
 mod calls;
 mod client;
 mod clients;
@@ -11,6 +12,7 @@ mod compile;
 mod drivers;
 mod endpoints;
 mod executors;
+mod exporters;
 mod foreign;
 mod golden;
 mod golden_differences;

@@ -2,140 +2,23 @@
 //! zero once something has happened.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
 use mesosd::proto::v1::TaskState::{TaskFailed, TaskFinished, TaskKilled, TaskRunning};
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::agent_api::{call, get, request};
+use crate::by_hand::{ByHand, calls_by_hand};
 use crate::cluster::Cluster;
+use crate::exporters;
 use crate::scheduler::{Scheduler, task, uri};
 
 const AGENT: &str = "cpus:4;mem:2048;disk:1024";
 const LIMIT: Duration = Duration::from_secs(20);
-
-/// A framework by hand.
-struct ByHand {
-    master: SocketAddr,
-    stream: BufReader<TcpStream>,
-    stream_id: String,
-    id: String,
-}
-
-impl ByHand {
-    fn subscribe(master: SocketAddr, name: &str) -> Self {
-        let body = json!({"type": "SUBSCRIBE", "subscribe": {"framework_info":
-            {"user": "root", "name": name, "principal": "p", "failover_timeout": 60}}});
-        Self::open(master, &body)
-    }
-
-    fn open(master: SocketAddr, body: &Value) -> Self {
-        let body = body.to_string();
-        let mut socket = TcpStream::connect(master).unwrap();
-        socket.set_read_timeout(Some(LIMIT)).unwrap();
-        let head = format!(
-            "POST /api/v1/scheduler HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        socket.write_all(head.as_bytes()).unwrap();
-        let mut this = Self {
-            master,
-            stream: BufReader::new(socket),
-            stream_id: String::new(),
-            id: String::new(),
-        };
-        let mut line = String::new();
-        while line != "\r\n" {
-            line.clear();
-            assert_ne!(this.stream.read_line(&mut line).unwrap(), 0);
-            if let Some((name, value)) = line.split_once(": ")
-                && name.eq_ignore_ascii_case("mesos-stream-id")
-            {
-                value.trim().clone_into(&mut this.stream_id);
-            }
-        }
-        let subscribed = this.event("SUBSCRIBED");
-        let id = &subscribed["subscribed"]["framework_id"]["value"];
-        id.as_str().unwrap().clone_into(&mut this.id);
-        this
-    }
-
-    /// The next event of this type.
-    fn event(&mut self, kind: &str) -> Value {
-        loop {
-            let mut line = String::new();
-            assert_ne!(self.stream.read_line(&mut line).unwrap(), 0, "no {kind}");
-            // Lengths of chunks and records; an event is the rest of its line.
-            let Some(at) = line.find('{') else { continue };
-            let event: Value = serde_json::from_str(line[at..].trim_end()).unwrap();
-            if event["type"] == kind {
-                return event;
-            }
-        }
-    }
-
-    fn call(&self, kind: &str, part: Value) {
-        let mut call = json!({"type": kind, "framework_id": {"value": self.id}});
-        if !part.is_null() {
-            call[kind.to_lowercase()] = part;
-        }
-        let head = format!(
-            "POST /api/v1/scheduler\nContent-Type: application/json\nMesos-Stream-Id: {}",
-            self.stream_id
-        );
-        let reply = request(self.master, &head, &call.to_string());
-        assert!(reply.code < 300, "{call}: {}", reply.text());
-    }
-}
-
-/// Every call of a scheduler, most of them about what is not there.
-fn calls_by_hand(master: SocketAddr) {
-    let mut own = ByHand::subscribe(master, "by hand");
-    let offers = own.event("OFFERS");
-    let offer = offers["offers"]["offers"][0].clone();
-    own.call(
-        "DECLINE",
-        json!({"offer_ids": [offer["id"]], "filters": {"refuse_seconds": 0.1}}),
-    );
-    let agent = &offer["agent_id"];
-    let nothing = json!({"value": "nothing"});
-    let uuid = "MDEyMzQ1Njc4OWFiY2RlZg==";
-    own.call("REVIVE", Value::Null);
-    own.call("SUPPRESS", Value::Null);
-    own.call("REVIVE", Value::Null);
-    own.call("REQUEST", json!({"requests": []}));
-    own.call("KILL", json!({"task_id": nothing}));
-    own.call(
-        "ACKNOWLEDGE",
-        json!({"agent_id": agent, "task_id": nothing, "uuid": uuid}),
-    );
-    own.call("RECONCILE", json!({"tasks": []}));
-    own.call("RECONCILE_OPERATIONS", json!({"operations": []}));
-    own.call(
-        "ACKNOWLEDGE_OPERATION_STATUS",
-        json!({"agent_id": agent, "uuid": uuid, "operation_id": nothing}),
-    );
-    own.call(
-        "MESSAGE",
-        json!({"agent_id": agent, "executor_id": nothing, "data": ""}),
-    );
-    own.call(
-        "ACCEPT",
-        json!({"offer_ids": [offer["id"]], "operations": [{"type": "LAUNCH", "launch":
-        {"task_infos": [{"name": "late", "task_id": {"value": "late"}, "agent_id": agent,
-                         "command": {"value": "true"}}]}}]}),
-    );
-    // Gone and back under the same id.
-    let again = json!({"type": "SUBSCRIBE", "framework_id": {"value": own.id}, "subscribe": {"framework_info":
-        {"user": "root", "name": "by hand", "principal": "p", "failover_timeout": 60, "id": {"value": own.id}}}});
-    let own = ByHand::open(master, &again);
-    own.call("TEARDOWN", Value::Null);
-}
 
 /// Reservations and volumes of an operator, and of one that asks for too much.
 fn operations(cluster: &Cluster, agent: &str) {
@@ -198,17 +81,10 @@ const STILL: &[(&str, &str)] = &[
     ("*/tasks_killing", "for a moment only"),
     ("slave/executors_registering", "for a moment only"),
     ("slave/executors_terminating", "for a moment only"),
-    ("master/outstanding_offers", "for a moment only"),
     ("*/event_queue_*", "for a moment only"),
     ("queues/master/length", "for a moment only"),
     ("registrar/queued_operations", "for a moment only"),
     ("master/agents_registering", "for a moment only"),
-    ("master/frameworks_disconnected", "for a moment only"),
-    ("master/frameworks_inactive", "for a moment only"),
-    (
-        "master/invalid_framework_to_executor_messages",
-        "an agent that is away: tests of messages in src/master",
-    ),
     (
         "master/invalid_status_updates",
         "agents that err: tests of updates in src/master",
@@ -226,14 +102,11 @@ const STILL: &[(&str, &str)] = &[
         "a queue overflows: unit tests of mailboxes and sinks",
     ),
     ("http/connections_refused", "tests/api/slow.rs"),
-    ("master/http_cache_hits", "tests/api/golden.rs"),
     (
         "master/frameworks_starving",
         "tests of demand in src/master",
     ),
     ("*hoarded", "tests of demand in src/master"),
-    ("*inverse_offers*", "tests of maintenance in src/master"),
-    ("*rescinded", "tests of offers in src/master"),
     (
         "*_revocable_*",
         "an agent with revocable resources: scripts of the simulation",
@@ -244,44 +117,11 @@ const STILL: &[(&str, &str)] = &[
         "of each framework the same calls that master/* counts",
     ),
     (
-        "allocator/mesos/quota/*",
-        "a role with quota that holds something: tests/api/operators.rs",
-    ),
-    ("allocator/mesos/offer_filters/*", "filters of the past"),
-    (
         "master/operations/*",
         "ends of operations: tests of operations in src/master",
     ),
     (
-        "*operation_status_update*",
-        "tests of operations in src/master",
-    ),
-    (
         "master/recovery_slave_removals",
-        "an agent is lost: tests/e2e/partitions.rs",
-    ),
-    (
-        "master/slave_removals/reason_*",
-        "an agent is lost: tests/e2e/partitions.rs",
-    ),
-    (
-        "master/slave_shutdowns_*",
-        "an agent is lost: tests/e2e/partitions.rs",
-    ),
-    (
-        "master/slave_unreachable_*",
-        "an agent is lost: tests/e2e/partitions.rs",
-    ),
-    (
-        "master/slaves_unreachable",
-        "an agent is lost: tests/e2e/partitions.rs",
-    ),
-    (
-        "master/tasks_unreachable",
-        "an agent is lost: tests/e2e/partitions.rs",
-    ),
-    (
-        "master/tasks_lost",
         "an agent is lost: tests/e2e/partitions.rs",
     ),
     (
@@ -291,10 +131,6 @@ const STILL: &[(&str, &str)] = &[
     (
         "master/tasks_gone",
         "a task is not where it should be: tests of reconciliation in src/master",
-    ),
-    (
-        "master/messages_unregister_slave",
-        "the agent is still there",
     ),
     (
         "master/dropped_messages",
@@ -339,10 +175,18 @@ const STILL: &[(&str, &str)] = &[
         "a sandbox that cannot be deleted: tests of src/agent",
     ),
     (
-        "gc/path_removals_succeeded",
-        "a sandbox of last week: tests of src/agent",
+        "master/invalid_operation_status_updates",
+        "agents that err: tests of operations in src/master",
     ),
-    ("libprocess/*", "tests/api/libprocess.rs"),
+    (
+        "master/slave_removals/reason_registered",
+        "an agent that comes as a new one from the same place: tests of src/master",
+    ),
+    (
+        "master/slave_*_canceled",
+        "an agent that is back while it is given up: tests of src/master",
+    ),
+    ("libprocess/messages_dropped", "tests/api/libprocess.rs"),
 ];
 
 /// Whether a name has this pattern.
@@ -366,7 +210,10 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 #[test]
 fn what_is_served_moves() {
-    let mut cluster = Cluster::with_flags(1, AGENT, &[], &["--launcher=posix"]);
+    // An agent that says nothing is soon given up, a sandbox that nobody needs soon deleted.
+    let soon = ["--agent_ping_timeout=1secs", "--max_agent_ping_timeouts=3"];
+    let agents = ["--launcher=posix", "--gc_delay=1secs"];
+    let mut cluster = Cluster::with_flags(1, AGENT, &soon, &agents);
     let addresses = [cluster.master.address, cluster.agents[0].address];
     let (master, mut seen) = (addresses[0], BTreeMap::new());
     let agents = cluster.json(&["agents"]);
@@ -413,15 +260,28 @@ fn what_is_served_moves() {
     scheduler.submit(task("stays", "exec sleep 1024"));
     scheduler.wait_for("stays", TaskRunning);
     moved(&addresses, &mut seen);
+    exporters::find_what_they_need(master, addresses[1]);
+    let mut holds = ByHand::with_task(master);
+    let machine = json!({"hostname": agents[0]["hostname"], "ip": "127.0.0.1"});
+    holds.is_asked_to_leave(&machine);
+    limited(master);
+    holds.hold_an_offer();
+    together(&cluster);
+    moved(&addresses, &mut seen);
     cluster.agents[0].signal(Signal::SIGKILL);
-    cluster.wait_until("the master notices", LIMIT, || {
+    cluster.wait_until("the master notices, and gives the agent up", LIMIT, || {
         moved(&addresses[..1], &mut seen);
-        seen["master/slaves_disconnected"]
+        seen["master/slaves_disconnected"] && seen["master/slaves_unreachable"]
     });
+    assert_eq!(
+        holds.event("UPDATE")["update"]["status"]["state"],
+        "TASK_LOST"
+    );
+    drop(holds);
     cluster.agents[0].crash_and_restart();
     cluster.wait_until("the agent is back", LIMIT, || {
-        let metrics = get(master, "/metrics/snapshot").json();
-        metrics["master/slave_reregistrations"] == 1.0
+        moved(&addresses[..1], &mut seen);
+        seen["master/slave_reregistrations"]
     });
     let subscribe = "POST /api/v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
                      Content-Length: 20\r\n\r\n{\"type\":\"SUBSCRIBE\"}";
@@ -435,12 +295,10 @@ fn what_is_served_moves() {
         let head = format!("POST /master/mesos.internal.{name}\nLibprocess-From: x(1)@127.0.0.1:1");
         request(master, &head, body);
     }
-    let quota = json!({"type": "UPDATE_QUOTA", "update_quota": {"force": true, "quota_configs":
-        [{"role": "ops", "limits": {"cpus": {"value": 1}}}]}});
-    assert_eq!(call(master, &quota).code, 200);
     std::thread::sleep(Duration::from_millis(300));
     moved(&addresses, &mut seen);
     prometheus(&addresses, &seen);
+    page_is_true(&seen);
     // Given up by an operator, with its task.
     let gone =
         json!({"type": "MARK_AGENT_GONE", "mark_agent_gone": {"agent_id": {"value": agent}}});
@@ -454,6 +312,13 @@ fn what_is_served_moves() {
         assert!(seen[name], "{name}");
     }
     scheduler.teardown();
+    // Another one leaves by itself.
+    cluster.add_agent(AGENT, &["--launcher=posix"]);
+    cluster.agents[1].signal(Signal::SIGUSR1);
+    cluster.wait_until("it has left", LIMIT, || {
+        moved(&addresses[..1], &mut seen);
+        seen["master/slave_removals/reason_unregistered"]
+    });
 
     let still: BTreeSet<&String> = seen
         .iter()
@@ -463,6 +328,74 @@ fn what_is_served_moves() {
     let excused = |name: &str| STILL.iter().any(|(pattern, _)| matches(pattern, name));
     let left: Vec<_> = still.iter().filter(|name| !excused(name)).collect();
     assert!(left.is_empty(), "always zero: {left:#?}");
+}
+
+/// A role with a guarantee and a limit.
+fn limited(master: SocketAddr) {
+    let cpus = |value: u32| json!({"cpus": {"value": value}});
+    let quota = json!({"type": "UPDATE_QUOTA", "update_quota": {"force": true, "quota_configs":
+        [{"role": "ops", "guarantees": cpus(1), "limits": cpus(2)}]}});
+    let reply = call(master, &quota);
+    assert_eq!(reply.code, 200, "{}", reply.text());
+}
+
+/// Readers of the same at the same time.
+fn together(cluster: &Cluster) {
+    let master = cluster.master.address;
+    cluster.wait_until("one reply serves two", LIMIT, || {
+        let readers = (0..8).map(|_| std::thread::spawn(move || get(master, "/state").code));
+        let readers: Vec<_> = readers.collect();
+        let codes = readers.into_iter().map(|reader| reader.join().unwrap());
+        assert!(codes.into_iter().all(|code| code == 200));
+        get(master, "/metrics/snapshot").json()["master/http_cache_hits"] != 0.0
+    });
+}
+
+/// `{a,b}` in a name stands for each of these.
+fn expanded(pattern: &str) -> Vec<String> {
+    let Some((before, rest)) = pattern.split_once('{') else {
+        return vec![pattern.to_owned()];
+    };
+    let (choices, behind) = rest.split_once('}').unwrap();
+    let choices = choices.split(',');
+    choices
+        .flat_map(|choice| expanded(&format!("{before}{choice}{behind}")))
+        .collect()
+}
+
+/// The page about metrics says what is served: no more, no less.
+fn page_is_true(seen: &BTreeMap<String, bool>) {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (mut wrong, mut told) = (Vec::new(), BTreeSet::new());
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    for row in rows {
+        let mut cells = row.split(" | ");
+        let names = cells.next().unwrap().trim_start_matches("| ");
+        let says = cells.next().unwrap();
+        for name in names
+            .split(", ")
+            .flat_map(|name| expanded(name.trim_matches('`')))
+        {
+            let is_it = |served: &str| {
+                let part_of_timer = served.starts_with(&name)
+                    && served[name.len()..].starts_with('/')
+                    && says.contains("a timer");
+                matches(&name, served) || part_of_timer
+            };
+            let served: Vec<&String> = seen.keys().filter(|served| is_it(served)).collect();
+            match (says.starts_with("no: "), served.is_empty()) {
+                (true, false) => wrong.push(format!("{name} is served, and the page denies it")),
+                (false, true) if !says.contains("first use") => {
+                    wrong.push(format!("{name} is not served"));
+                }
+                _ => told.extend(served),
+            }
+        }
+    }
+    let untold = seen.keys().filter(|name| !told.contains(name));
+    wrong.extend(untold.map(|name| format!("{name} is not on the page")));
+    assert!(wrong.is_empty() && told.len() > 200, "{wrong:#?}");
 }
 
 /// Dashboard and alerts name only what is there; each metric has a sentence.

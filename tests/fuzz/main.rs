@@ -5,7 +5,9 @@
 //! `MESOSD_FUZZ_SEED` and `MESOSD_FUZZ_COUNT` choose others; a failure names both and the input's number.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod executors;
 mod requests;
+mod sdk;
 mod stored;
 
 use std::fs;

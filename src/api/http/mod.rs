@@ -1,6 +1,7 @@
 //! Shell: plain HTTP: Mesos' v1 API and its unversioned endpoints, health, version, metrics, a status
 //! page; and the routes of each daemon.
 
+mod ahead;
 mod gzip;
 mod page;
 mod parts;

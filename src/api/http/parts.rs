@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use super::ahead;
+use crate::master::task::Task;
 use crate::proto::json::writer::Writer;
 
 /// Entries of a list that one thread writes at a time.
@@ -40,10 +42,29 @@ impl<'a> Parts<'a> {
         self.values(items, move |w, item| write(w, *item));
     }
 
+    /// A list of tasks, as the value that comes next.
+    pub(super) fn tasks(
+        &mut self,
+        items: Vec<&'a Task>,
+        write: impl Fn(&mut Writer, &'a Task) + Clone + Send + Sync + 'a,
+    ) {
+        self.fetched(items, ahead::tasks, move |w, &item| write(w, item));
+    }
+
     /// A list of plain values, as the value that comes next.
     pub(super) fn values<T: Clone + Send + Sync + 'a>(
         &mut self,
         items: Vec<T>,
+        write: impl Fn(&mut Writer, &T) + Clone + Send + Sync + 'a,
+    ) {
+        self.fetched(items, ahead::nothing, write);
+    }
+
+    /// A list whose entries are fetched some at a time before they are written.
+    fn fetched<T: Clone + Send + Sync + 'a>(
+        &mut self,
+        items: Vec<T>,
+        fetch: impl Fn(&[T]) + Copy + Send + Sync + 'a,
         write: impl Fn(&mut Writer, &T) + Clone + Send + Sync + 'a,
     ) {
         self.text.open_list();
@@ -60,11 +81,15 @@ impl<'a> Parts<'a> {
         for (at, block) in items.chunks(BLOCK).enumerate() {
             let (block, write) = (block.to_vec(), write.clone());
             self.done.push(Part::Later(Box::new(move |w| {
-                for (index, item) in block.iter().enumerate() {
-                    if at > 0 || index > 0 {
-                        w.raw(",");
+                let mut begun = at > 0;
+                for turn in block.chunks(ahead::TURN) {
+                    fetch(turn);
+                    for item in turn {
+                        if std::mem::replace(&mut begun, true) {
+                            w.raw(",");
+                        }
+                        write(w, item);
                     }
-                    write(w, item);
                 }
             })));
         }

@@ -33,6 +33,13 @@ const ENCODERS_MAX: usize = 2;
 /// by the listener, so that waiting for room ends.
 const ROOM_MAX: usize = 2 * 1024 * 1024;
 
+/// Bytes of a reply that are written before others get their turn: a write to a socket is a copy by the
+/// kernel, and a client that reads as fast as it is written to would keep a thread for all of a reply.
+const PIECE_MAX: usize = 128 * 1024;
+
+/// Bytes of a reply that take long enough to be given back for a thread of their own.
+const DROP_MAX: usize = 1024 * 1024;
+
 /// What is asked for: name, parameters, compressed or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
@@ -75,6 +82,18 @@ impl Encoded {
     }
 }
 
+impl Drop for Encoded {
+    fn drop(&mut self) {
+        let segments = std::mem::take(&mut self.segments);
+        if segments.len() > DROP_MAX
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            // Unmapping a large reply takes tens of milliseconds.
+            runtime.spawn_blocking(move || drop(segments));
+        }
+    }
+}
+
 /// A reply on its way to one client, whose length is known.
 #[derive(Debug)]
 pub(super) struct Outgoing {
@@ -83,6 +102,10 @@ pub(super) struct Outgoing {
     left: usize,
     before: Option<Bytes>,
     behind: Option<Bytes>,
+    /// What is left of the present segment.
+    rest: Bytes,
+    /// Bytes since others had their turn.
+    since: usize,
 }
 
 impl Outgoing {
@@ -94,6 +117,8 @@ impl Outgoing {
             reply,
             before: None,
             behind: None,
+            rest: Bytes::new(),
+            since: 0,
         }
     }
 
@@ -105,6 +130,22 @@ impl Outgoing {
         outgoing.behind = Some(behind.into());
         outgoing
     }
+
+    /// What comes next.
+    fn piece(&mut self) -> Option<Bytes> {
+        if let Some(before) = self.before.take() {
+            return Some(before);
+        }
+        if self.rest.is_empty() {
+            let Some(segment) = self.reply.segments.pieces().get(self.next) else {
+                return self.behind.take();
+            };
+            self.rest = segment.clone();
+            self.next += 1;
+        }
+        let length = self.rest.len().min(PIECE_MAX);
+        Some(self.rest.split_to(length))
+    }
 }
 
 impl Body for Outgoing {
@@ -113,15 +154,18 @@ impl Body for Outgoing {
 
     fn poll_frame(
         self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
-        let piece = this.before.take().or_else(|| {
-            let piece = this.reply.segments.pieces().get(this.next).cloned();
-            this.next += 1;
-            piece.or_else(|| this.behind.take())
-        });
-        this.left -= piece.as_ref().map_or(0, Bytes::len);
+        if this.since >= PIECE_MAX {
+            this.since = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let piece = this.piece();
+        let length = piece.as_ref().map_or(0, Bytes::len);
+        this.left -= length;
+        this.since += length;
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 

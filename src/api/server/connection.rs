@@ -21,9 +21,10 @@ use tokio::time::timeout;
 use tonic::Status;
 use tower::ServiceExt;
 
-use super::head::{Answer, HeadGuard, Requests};
+use super::guard::Guarded;
+use super::head::{Answer, HeadLimit, Requests};
 use super::limits::Limits;
-use super::stall::StallGuard;
+use super::stall::StallLimit;
 use crate::api::error::ApiError;
 
 /// Who is at the other end; in the extensions of every request.
@@ -43,7 +44,8 @@ pub(super) async fn converse(
     let begun = Arc::clone(&first);
     let answer_limits = Arc::clone(&limits);
     let requests = Requests::default();
-    let guarded = HeadGuard::new(socket, limits.head, requests.clone());
+    let heads = HeadLimit::new(limits.head, requests.clone());
+    let guarded = Guarded::new(socket, heads, StallLimit::new(limits.stall));
     let service = service_fn(move |mut request: Request<Incoming>| {
         begun.notify_one();
         let open = requests.begin(request.version());
@@ -56,7 +58,7 @@ pub(super) async fn converse(
         }
     });
     let builder = builder(&limits);
-    let io = TokioIo::new(StallGuard::new(guarded, limits.stall));
+    let io = TokioIo::new(guarded);
     let mut connection = pin!(builder.serve_connection(io, service));
 
     let mut begins = pin!(timeout(limits.first_request, first.notified()));

@@ -2,7 +2,7 @@
 //! the links of v0 drivers are for days; but a request head that has begun must end in time.
 
 use std::future::Future;
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,6 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use http::Version;
 use hyper::body::{Bytes, Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 /// The requests of a connection, as its service sees them.
@@ -82,29 +81,27 @@ impl HttpBody for Answer {
     }
 }
 
-/// Wraps a connection; writes pass through.
+/// Times the heads of one connection's requests.
 #[derive(Debug)]
-pub(super) struct HeadGuard<T> {
-    inner: T,
+pub(super) struct HeadLimit {
     limit: Duration,
     requests: Requests,
     /// Runs from the first byte of a head; with the number of requests before it.
     head: Option<(usize, Pin<Box<Sleep>>)>,
 }
 
-impl<T> HeadGuard<T> {
+impl HeadLimit {
     /// Lets each head take at most `limit` from its first byte on.
-    pub(super) fn new(inner: T, limit: Duration, requests: Requests) -> Self {
+    pub(super) fn new(limit: Duration, requests: Requests) -> Self {
         Self {
-            inner,
             limit,
             requests,
             head: None,
         }
     }
 
-    /// Something, or nothing, has been read.
-    fn judge(&mut self, got_some: bool, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Something, or nothing, has been read: ready with an error when a head takes too long.
+    pub(super) fn judge(&mut self, got_some: bool, cx: &mut Context<'_>) -> Poll<io::Error> {
         let counts = &self.requests.0;
         let begun = counts.begun.load(Ordering::Relaxed);
         if self.head.as_ref().is_some_and(|(of, _)| *of != begun) {
@@ -123,56 +120,8 @@ impl<T> HeadGuard<T> {
         };
         head.as_mut().poll(cx).map(|()| {
             let text = format!("the head of a request was not complete within {limit:?}");
-            Err(io::Error::new(ErrorKind::TimedOut, text))
+            io::Error::new(ErrorKind::TimedOut, text)
         })
-    }
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for HeadGuard<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        match Pin::new(&mut self.inner).poll_read(cx, buffer) {
-            Poll::Ready(Ok(())) => match self.judge(buffer.filled().len() > before, cx) {
-                Poll::Ready(Err(late)) => Poll::Ready(Err(late)),
-                _ => Poll::Ready(Ok(())),
-            },
-            Poll::Pending => self.judge(false, cx),
-            failed => failed,
-        }
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for HeadGuard<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
 
@@ -183,14 +132,21 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::api::server::guard::Guarded;
+    use crate::api::server::stall::StallLimit;
 
     const LIMIT: Duration = Duration::from_millis(30);
+
+    fn guarded<T>(inner: T, requests: &Requests) -> Guarded<T> {
+        let heads = HeadLimit::new(LIMIT, requests.clone());
+        Guarded::new(inner, heads, StallLimit::new(LIMIT))
+    }
 
     #[tokio::test]
     async fn only_a_head_that_has_begun_is_timed() {
         let (ours, mut theirs) = duplex(64);
         let requests = Requests::default();
-        let mut guarded = HeadGuard::new(ours, LIMIT, requests.clone());
+        let mut guarded = guarded(ours, &requests);
         let mut taken = [0; 4];
         assert!(timeout(LIMIT * 3, guarded.read(&mut taken)).await.is_err());
         theirs.write_all(b"head").await.unwrap();
@@ -213,7 +169,7 @@ mod tests {
     async fn http_2_has_its_own_ways() {
         let (ours, mut theirs) = duplex(64);
         let requests = Requests::default();
-        let mut guarded = HeadGuard::new(ours, LIMIT, requests.clone());
+        let mut guarded = guarded(ours, &requests);
         drop(requests.begin(Version::HTTP_2));
         let mut taken = [0; 4];
         theirs.write_all(b"ping").await.unwrap();

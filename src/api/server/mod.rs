@@ -2,6 +2,7 @@
 //! that a stranger can do to a connection.
 
 mod connection;
+mod guard;
 mod head;
 mod limits;
 mod listener;

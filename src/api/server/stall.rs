@@ -1,34 +1,32 @@
-//! A connection whose writes fail when the peer takes nothing for too long.
+//! How long writes to a connection may wait for a peer that takes nothing.
 
 use std::future::Future;
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Wraps a connection; reads pass through.
+/// Times the writes to one connection.
 #[derive(Debug)]
-pub(super) struct StallGuard<T> {
-    inner: T,
+pub(super) struct StallLimit {
     limit: Duration,
     /// Runs while a write waits for the peer.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl<T> StallGuard<T> {
+impl StallLimit {
     /// Lets each write wait at most `limit` for the peer to take its first byte.
-    pub(super) fn new(inner: T, limit: Duration) -> Self {
+    pub(super) fn new(limit: Duration) -> Self {
         Self {
-            inner,
             limit,
             waiting: None,
         }
     }
 
-    fn judge<R>(
+    /// The outcome of a write: an error when it has waited for too long.
+    pub(super) fn judge<R>(
         &mut self,
         outcome: Poll<io::Result<R>>,
         cx: &mut Context<'_>,
@@ -46,59 +44,21 @@ impl<T> StallGuard<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for StallGuard<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for StallGuard<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.judge(outcome, cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.judge(outcome, cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
+    use crate::api::server::guard::Guarded;
+    use crate::api::server::head::{HeadLimit, Requests};
 
     #[tokio::test]
     async fn a_peer_that_reads_nothing_ends_the_write() {
         let (ours, mut theirs) = duplex(8);
-        let mut guarded = StallGuard::new(ours, Duration::from_millis(20));
+        let limit = Duration::from_millis(20);
+        let heads = HeadLimit::new(limit, Requests::default());
+        let mut guarded = Guarded::new(ours, heads, StallLimit::new(limit));
         guarded.write_all(b"12345678").await.unwrap();
         let mut taken = [0; 8];
         theirs.read_exact(&mut taken).await.unwrap();

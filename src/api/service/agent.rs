@@ -2,6 +2,7 @@
 
 use super::agent_views as views;
 use super::daemon::{Daemon, metrics_to_proto};
+use super::executor::recovered;
 use super::files::FileCalls;
 use super::guests::GuestCalls;
 use super::measure::Measurements;
@@ -67,6 +68,15 @@ impl AgentCalls {
     /// The agent is shutting down.
     pub async fn snapshot(&self) -> Result<Snapshot, ApiError> {
         Ok(self.agent.snapshot().await?)
+    }
+
+    /// Whether the agent has recovered: before that it serves no calls.
+    ///
+    /// # Errors
+    ///
+    /// Not yet, or it is shutting down.
+    pub async fn check_recovered(&self) -> Result<(), ApiError> {
+        recovered(&self.snapshot().await?)
     }
 
     /// Every container of an executor with what it uses.

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use crate::agent::{CallRefused, Handle, ParsedCall};
+use crate::agent::{CallRefused, Handle, ParsedCall, Snapshot};
 use crate::api::error::ApiError;
 use crate::api::events::EventStream;
 use crate::proto::v1::executor::{Call, Event};
@@ -48,13 +48,14 @@ impl ExecutorCalls {
         Ok(())
     }
 
-    /// Whether the agent has the executor that calls.
+    /// Whether the agent has recovered, and has the executor that calls.
     ///
     /// # Errors
     ///
-    /// It does not.
+    /// It has not.
     pub async fn check_known(&self, call: &Call) -> Result<(), ApiError> {
         let snapshot = self.agent.snapshot().await?;
+        recovered(&snapshot)?;
         let (framework, executor) = (&call.framework_id.value, &call.executor_id.value);
         let known = snapshot
             .executors()
@@ -87,6 +88,19 @@ impl ExecutorCalls {
             .await?;
         Ok(())
     }
+}
+
+/// Whether an agent knows what has become of the containers of its earlier life.
+///
+/// # Errors
+///
+/// Not yet.
+pub(super) fn recovered(snapshot: &Snapshot) -> Result<(), ApiError> {
+    if snapshot.recovered_at.is_some() {
+        return Ok(());
+    }
+    let message = "the agent has not finished its recovery; ask again in a moment";
+    Err(ApiError::Unavailable(message.to_owned()))
 }
 
 impl From<CallRefused> for ApiError {

@@ -27,26 +27,31 @@ impl Writer {
     }
 
     /// Begins an object.
+    #[inline]
     pub fn open(&mut self) {
         self.text.push(b'{');
     }
 
     /// Ends an object.
+    #[inline]
     pub fn close(&mut self) {
         self.text.push(b'}');
     }
 
     /// Begins a list.
+    #[inline]
     pub fn open_list(&mut self) {
         self.text.push(b'[');
     }
 
     /// Ends a list.
+    #[inline]
     pub fn close_list(&mut self) {
         self.text.push(b']');
     }
 
     /// Begins the next entry of a list.
+    #[inline]
     pub fn item(&mut self) {
         if self.text.last() != Some(&b'[') {
             self.text.push(b',');
@@ -54,6 +59,7 @@ impl Writer {
     }
 
     /// Begins the next member of an object; `name` comes with quotes and colon.
+    #[inline]
     pub fn key(&mut self, name: &'static str) {
         self.comma();
         self.raw(name);
@@ -66,6 +72,7 @@ impl Writer {
         self.text.push(b':');
     }
 
+    #[inline]
     fn comma(&mut self) {
         if self.text.last() != Some(&b'{') {
             self.text.push(b',');
@@ -73,15 +80,16 @@ impl Writer {
     }
 
     /// Appends JSON text.
+    #[inline]
     pub fn raw(&mut self, text: &'static str) {
         self.text.extend_from_slice(text.as_bytes());
     }
 
     /// Appends a text. What is not ASCII is escaped: some clients take bytes for characters.
     pub fn string(&mut self, value: &str) {
+        self.text.reserve(value.len() + 2);
         self.text.push(b'"');
-        let plain = |byte: u8| matches!(byte, 0x20..=0x7f) && byte != b'"' && byte != b'\\';
-        if value.bytes().all(plain) {
+        if is_plain(value.as_bytes()) {
             self.text.extend_from_slice(value.as_bytes());
             self.text.push(b'"');
             return;
@@ -118,8 +126,10 @@ impl Writer {
     /// Appends bytes as base64.
     pub fn bytes(&mut self, value: &[u8]) {
         self.text.push(b'"');
-        self.text
-            .extend_from_slice(STANDARD.encode(value).as_bytes());
+        let begin = self.text.len();
+        self.text.resize(begin + value.len().div_ceil(3) * 4, b'=');
+        let written = STANDARD.encode_slice(value, &mut self.text[begin..]);
+        written.expect("four characters for each three bytes");
         self.text.push(b'"');
     }
 
@@ -222,4 +232,10 @@ impl Writer {
         // Writing to a Vec cannot fail.
         let _ = self.text.write_fmt(value);
     }
+}
+
+/// Nothing in this text needs an escape. Without a way out in the middle many bytes are judged at a time.
+fn is_plain(text: &[u8]) -> bool {
+    let plain = |byte: u8| (b' '..0x80).contains(&byte) & (byte != b'"') & (byte != b'\\');
+    text.iter().fold(true, |all, byte| all & plain(*byte))
 }

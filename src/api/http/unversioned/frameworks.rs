@@ -95,13 +95,13 @@ fn framework<'a>(
     members(w, of, shares);
     details(w, of, shares);
     w.key("\"tasks\":");
-    parts.list(of.tasks.values().map(Arc::as_ref).collect(), task);
+    parts.tasks(of.tasks.values().map(Arc::as_ref).collect(), task);
     parts.text().key("\"unreachable_tasks\":");
     let lost = of.unreachable_tasks.iter().map(|(_, task)| task.as_ref());
-    parts.list(lost.collect(), task);
+    parts.tasks(lost.collect(), task);
     parts.text().key("\"completed_tasks\":");
     let ended = of.completed_tasks.iter().map(|(_, task)| task.as_ref());
-    parts.list(ended.collect(), task);
+    parts.tasks(ended.collect(), task);
     let w = parts.text();
     w.key("\"offers\":");
     w.open_list();

@@ -9,6 +9,7 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 
 use super::media::Media;
 use super::tasks;
+use crate::api::http::ahead;
 use crate::api::http::parts::{Expected, Parts, Segments, by_threads};
 use crate::master::Snapshot;
 use crate::master::agent::{Agent, Executor};
@@ -159,7 +160,7 @@ impl<'a> Lists<'a> {
                     ("\"unreachable_tasks\":", &self.unreachable),
                 ] {
                     parts.text().key(key);
-                    parts.list(list.clone(), tasks::write);
+                    parts.tasks(list.clone(), tasks::write);
                 }
             }
             Large::Executors => {
@@ -209,7 +210,8 @@ impl<'a> Lists<'a> {
                     (3, &self.completed),
                     (5, &self.unreachable),
                 ] {
-                    all.append(repeated(number, list, |task, out| tasks::encode(task, out)));
+                    let encode = |task: &&Task, out: &mut Vec<u8>| tasks::encode(task, out);
+                    all.append(repeated(number, list, ahead::tasks, encode));
                 }
             }
             Large::Executors => all.append(messages(1, &self.executors, executor)),
@@ -248,10 +250,11 @@ fn nested(number: u32, content: Segments) -> Segments {
     whole
 }
 
-/// A field that is a list of messages, whose content `encode` appends.
+/// A field that is a list of messages, whose content `encode` appends, after `fetch` of some of them.
 fn repeated<T: Sync>(
     number: u32,
     entries: &[T],
+    fetch: impl Fn(&[T]) + Sync,
     encode: impl Fn(&T, &mut Vec<u8>) + Sync,
 ) -> Segments {
     let blocks: Vec<&[T]> = entries.chunks(BLOCK).collect();
@@ -259,12 +262,15 @@ fn repeated<T: Sync>(
     let pieces = by_threads(blocks.len(), |at| {
         let mut bytes = Vec::with_capacity(expected.size());
         let mut content = Vec::new();
-        for entry in blocks[at] {
-            content.clear();
-            encode(entry, &mut content);
-            encode_key(number, WireType::LengthDelimited, &mut bytes);
-            encode_varint(content.len() as u64, &mut bytes);
-            bytes.extend_from_slice(&content);
+        for turn in blocks[at].chunks(ahead::TURN) {
+            fetch(turn);
+            for entry in turn {
+                content.clear();
+                encode(entry, &mut content);
+                encode_key(number, WireType::LengthDelimited, &mut bytes);
+                encode_varint(content.len() as u64, &mut bytes);
+                bytes.extend_from_slice(&content);
+            }
         }
         expected.saw(bytes.len());
         Bytes::from(bytes)
@@ -278,5 +284,7 @@ fn messages<T: Sync, M: Message>(
     entries: &[T],
     make: impl Fn(&T) -> M + Sync,
 ) -> Segments {
-    repeated(number, entries, |entry, out| make(entry).encode_raw(out))
+    repeated(number, entries, ahead::nothing, |entry, out| {
+        make(entry).encode_raw(out);
+    })
 }

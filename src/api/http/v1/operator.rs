@@ -65,6 +65,7 @@ pub(super) async fn answer_agent(
     calls: &AgentCalls,
     request: Request,
 ) -> Result<Response, Refusal> {
+    calls.check_recovered().await?;
     if attach::is_stream(request.headers()) {
         return attach::input(calls.guests(), request).await;
     }
