@@ -129,8 +129,6 @@ async fn run(agents: usize) -> Result<(), Failure> {
         aside(move || poller.join().map_err(|_| "a poller panicked")).await?;
     }
 
-    memory("polled")?;
-
     for count in [2, 20] {
         let begin = Instant::now();
         let readers: Vec<_> = (0..count)
