@@ -196,7 +196,6 @@ const HAPPENINGS: &[&str] = &[
     "executor speaks twice",
     "expired session",
     "failed checkpoint",
-    "former leader answers an agent",
     "framework that did not come back",
     "full disk",
     "handover",
