@@ -52,16 +52,26 @@ fn mesos_framework_for_node_schedules() {
 }
 
 /// A scheduler that reads the event stream line by line, and sends each call on a connection of its own.
-#[test]
-fn mesoshttp_schedules() {
-    let Some(program) =
-        Foreign::python_with("mesoshttp_schedules", "mesoshttp_framework.py", "mesoshttp")
-    else {
+fn over_http(test: &str, package: &str) {
+    let Some(program) = Foreign::python_with(test, "mesoshttp_framework.py", package) else {
         return;
     };
     let cluster = Cluster::start(1, "cpus:2;mem:1024;disk:1024");
-    program.args([cluster.address()]).succeeds(&cluster);
+    program
+        .args([cluster.address().as_str(), package])
+        .succeeds(&cluster);
     cluster.stop();
+}
+
+#[test]
+fn mesoshttp_schedules() {
+    over_http("mesoshttp_schedules", "mesoshttp");
+}
+
+/// What became of mesoshttp.
+#[test]
+fn avmesos_schedules() {
+    over_http("avmesos_schedules", "avmesos");
 }
 
 /// Yelp's tasks with retries, on pymesos.

@@ -1,15 +1,16 @@
-"""A scheduler built on the package mesoshttp, unmodified: a task that ends, one that is reconciled and killed,
-a role of its own, the end of the framework.
+"""A scheduler built on the package mesoshttp, or its successor avmesos, unmodified: a task that ends, one that is
+reconciled and killed, a role of its own, the end of the framework.
 
-Usage: mesoshttp_framework.py MASTER
+Usage: mesoshttp_framework.py MASTER PACKAGE
 """
 
+import importlib
 import os
 import sys
 import threading
 
-from mesoshttp.client import MesosClient
-
+package = sys.argv[2]
+MesosClient = importlib.import_module(package + ".client").MesosClient
 states, launched, problems = {}, [], []
 driver = None
 done = threading.Event()
@@ -67,7 +68,7 @@ def on_error(message):
     problems.append(message)
 
 
-client = MesosClient(mesos_urls=["http://" + sys.argv[1]], frameworkName="mesoshttp", frameworkUser="root")
+client = MesosClient(mesos_urls=["http://" + sys.argv[1]], frameworkName=package, frameworkUser="root")
 client.set_role("web")
 client.set_checkpoint(True)
 client.set_failover_timeout(60)
