@@ -16,8 +16,16 @@ use crate::runtime::Inbox;
 /// How often a stream says that it is alive (Mesos' `DEFAULT_HEARTBEAT_INTERVAL`).
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
+/// How often the stream of an executor says that it is alive (`DEFAULT_EXECUTOR_HEARTBEAT_INTERVAL`).
+const EXECUTOR_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30 * 60);
+
 /// A kind of event that has heartbeats.
 pub trait Beating: Unpin {
+    /// How often.
+    const EVERY: Duration = HEARTBEAT_INTERVAL;
+    /// Whether the first one follows the first event at once.
+    const AT_ONCE: bool = true;
+
     /// The event that says nothing but that the stream is alive.
     fn heartbeat() -> Self;
 }
@@ -31,7 +39,11 @@ impl Beating for v1::scheduler::Event {
     }
 }
 
+/// Executors written for older agents end when they get an event that they do not know.
 impl Beating for v1::executor::Event {
+    const EVERY: Duration = EXECUTOR_HEARTBEAT_INTERVAL;
+    const AT_ONCE: bool = false;
+
     fn heartbeat() -> Self {
         Self {
             r#type: Some(v1::executor::event::Type::Heartbeat.into()),
@@ -50,6 +62,9 @@ impl Beating for v1::master::Event {
 }
 
 impl<E: Beating> Beating for Arc<E> {
+    const EVERY: Duration = E::EVERY;
+    const AT_ONCE: bool = E::AT_ONCE;
+
     fn heartbeat() -> Self {
         Self::new(E::heartbeat())
     }
@@ -92,8 +107,8 @@ impl<E: Beating> Queue for Inbox<E> {
     }
 }
 
-/// The events of one subscription: what the core queues, and a heartbeat right after the first event
-/// and every [`HEARTBEAT_INTERVAL`] from then on.
+/// The events of one subscription: what the core queues, and heartbeats: right after the first event, for
+/// those who want it ([`Beating::AT_ONCE`]), and every so often from then on ([`Beating::EVERY`]).
 ///
 /// A core that finds the queue full closes it; what is queued is still delivered, then the stream ends
 /// with an error that says so. Dropping the stream tells the core that the reader is gone.
@@ -120,7 +135,7 @@ impl<Q: Queue> EventStream<Q> {
     /// The stream over what the core queues.
     #[must_use]
     pub fn new(queue: Q) -> Self {
-        Self::with_interval(queue, HEARTBEAT_INTERVAL)
+        Self::with_interval(queue, Q::Event::EVERY)
     }
 
     /// The stream with one more event, before all that is queued.
@@ -168,7 +183,11 @@ impl<Q: Queue> Stream for EventStream<Q> {
         match next {
             Poll::Ready(Some(event)) => {
                 if self.state == State::Opening {
-                    self.state = State::Greeting;
+                    self.state = if Q::Event::AT_ONCE {
+                        State::Greeting
+                    } else {
+                        State::Flowing
+                    };
                 }
                 Poll::Ready(Some(Ok(event)))
             }
@@ -204,6 +223,24 @@ mod tests {
             r#type: Some(kind.into()),
             ..Event::default()
         }
+    }
+
+    #[tokio::test]
+    async fn executors_hear_one_every_half_hour_only() {
+        use v1::executor::Event;
+        use v1::executor::event::Type;
+        let (sender, queue) = mpsc::channel(4);
+        let subscribed = Event {
+            r#type: Some(Type::Subscribed.into()),
+            ..Event::default()
+        };
+        sender.try_send(subscribed).unwrap();
+        let mut stream = EventStream::new(queue);
+        let first = stream.next().await.unwrap().unwrap();
+        assert_eq!(first.r#type(), Type::Subscribed);
+        let more = tokio::time::timeout(Duration::from_millis(50), stream.next()).await;
+        assert!(more.is_err(), "{more:?}");
+        assert_eq!(stream.beat.period(), Duration::from_secs(1800));
     }
 
     #[tokio::test]

@@ -106,7 +106,7 @@ impl Executor {
         }
     }
 
-    /// Waits until the stream has said this.
+    /// Waits until the stream has said this; no recorded stream of an executor has a heartbeat.
     fn expect(&mut self, text: &str) {
         let mut said = String::new();
         while !said.contains(text) {
@@ -115,6 +115,7 @@ impl Executor {
                 "{text}: {said}"
             );
         }
+        assert!(!said.contains("HEARTBEAT"), "{said}");
     }
 
     fn update(&self, task: &str, state: &str, number: u8, more: &str) {
