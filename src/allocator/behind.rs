@@ -47,13 +47,15 @@ impl Cursor<'_> {
         let mut stand_behind = 0;
         for at in 0..active.word_count() {
             let (here, known) = (active.word(at), judged.known_word(at));
-            if here & !known & !agent.filters.blocked_word(&blocking, at) != 0 {
+            let others = here & !known;
+            if others != 0 && others & !agent.filters.blocked_word(&blocking, at) != 0 {
                 return false;
             }
             stand_behind += (here & known).count_ones() as usize;
         }
         let may = |client| active.contains(client) && !agent.filters.is_blocked(&blocking, client);
         let longest = judged.due_longest(may, LONGEST_MAX);
+        let mut first_due = None;
         let due = longest.and_then(|(since, longest)| {
             let client = if longest.len() < LONGEST_MAX {
                 let standing = |client: &u32| tree.standing(around.clients[*client].node);
@@ -61,11 +63,23 @@ impl Cursor<'_> {
                     .into_iter()
                     .min_by(|a, b| standing(a).compare(standing(b)))
             } else {
-                let mut clients = clients_of(tree, order);
-                clients.find(|client| judged.is_due_since(*client, since) && may(*client))
+                // Those that were asked stay in front for as long as their shares are small.
+                let from = around.demand.first_due(agent.kind, leaf, since);
+                let before = |node: &u32| from.is_some_and(|f| tree.standing(*node).precedes(f));
+                let order = &order[order.partition_point(before)..];
+                let mut due = clients_of(tree, order)
+                    .filter(|client| judged.is_due_since(*client, since))
+                    .inspect(|client| {
+                        let standing = || tree.standing(around.clients[*client].node).clone();
+                        first_due.get_or_insert_with(|| (since, standing()));
+                    });
+                due.find(|client| may(*client))
             };
             Some((since, client?))
         });
+        if let Some(first) = first_due {
+            around.demand.note_first_due(agent.kind, leaf, first);
+        }
         let mut may_be =
             |(_, client): (Instant, u32)| consider(client, role, views, around).is_none();
         if due.is_some_and(|due| !may_be(due)) {

@@ -1,4 +1,5 @@
-//! Sets of slot numbers as words of bits: what lets a pass skip thousands of refusals at once.
+//! Sets of slot numbers as words of bits: what lets a pass skip thousands of refusals at once. Of
+//! sets that are mostly small there is a list instead.
 
 /// A set of small numbers, as long as its largest member needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,6 +63,15 @@ impl BitSet {
             .sum()
     }
 
+    /// How many members are smaller.
+    pub(super) fn rank(&self, member: u32) -> usize {
+        let (word, bit) = split(member);
+        let (below, from) = self.words.split_at(word.min(self.words.len()));
+        let here = from.first().map_or(0, |have| have & (bit - 1));
+        let words = below.iter().chain(std::iter::once(&here));
+        words.map(|word| word.count_ones() as usize).sum()
+    }
+
     /// The 64 members from `64 * at` on, as bits.
     pub(super) fn word(&self, at: usize) -> u64 {
         self.words.get(at).copied().unwrap_or(0)
@@ -109,6 +119,61 @@ pub(super) fn members_of(at: usize, mut word: u64) -> impl Iterator<Item = u32> 
     })
 }
 
+/// How many members are kept as a list.
+const LIST_MAX: usize = 32;
+
+/// A set that is small in most places: thousands of them are in memory that is near.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SmallSet {
+    /// Sorted; empty when they are too many.
+    list: Vec<u32>,
+    /// Empty otherwise.
+    bits: BitSet,
+}
+
+impl SmallSet {
+    /// Adds a member.
+    pub(super) fn insert(&mut self, member: u32) {
+        if !self.bits.words.is_empty() {
+            self.bits.insert(member);
+            return;
+        }
+        let Err(at) = self.list.binary_search(&member) else {
+            return;
+        };
+        self.list.insert(at, member);
+        if self.list.len() > LIST_MAX {
+            for member in std::mem::take(&mut self.list) {
+                self.bits.insert(member);
+            }
+        }
+    }
+
+    /// Takes a member out.
+    pub(super) fn remove(&mut self, member: u32) {
+        if let Ok(at) = self.list.binary_search(&member) {
+            self.list.remove(at);
+        } else {
+            self.bits.remove(member);
+        }
+    }
+
+    /// True for a member.
+    pub(super) fn contains(&self, member: u32) -> bool {
+        self.list.binary_search(&member).is_ok() || self.bits.contains(member)
+    }
+
+    /// True without members.
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty() && self.bits.is_empty()
+    }
+
+    /// The members, smallest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.list.iter().copied().chain(self.bits.iter())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -119,15 +184,25 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_like_a_set(changes in proptest::collection::vec((0_u32..300, any::<bool>()), 0..80)) {
+        fn behaves_like_a_set(changes in proptest::collection::vec((0_u32..300, any::<bool>()), 0..120)) {
             let (mut bits, mut set) = (BitSet::default(), BTreeSet::new());
+            let mut small = SmallSet::default();
             for (member, add) in changes {
+                if add {
+                    small.insert(member);
+                } else {
+                    small.remove(member);
+                }
                 if add {
                     prop_assert_eq!(bits.insert(member), set.insert(member));
                 } else {
                     prop_assert_eq!(bits.remove(member), set.remove(&member));
                 }
                 prop_assert_eq!(bits.contains(member), set.contains(&member));
+                prop_assert_eq!(small.contains(member), set.contains(&member));
+                prop_assert!(small.iter().eq(set.iter().copied()));
+                prop_assert_eq!(small.is_empty(), set.is_empty());
+                prop_assert_eq!(bits.rank(member), set.range(..member).count());
             }
             prop_assert_eq!(bits.len(), set.len());
             prop_assert_eq!(bits.is_empty(), set.is_empty());

@@ -22,6 +22,12 @@ use super::view::{QuotaRule, View, Views, is_plain};
 /// How many refusals in a row are looked at one by one before the bits of all clients are used.
 const REFUSALS_MAX: usize = 32;
 
+/// How many clients a role must have for their bits to be looked at before them.
+const CLIENTS_MIN: usize = if cfg!(test) { 2 } else { 64 };
+
+/// Clients that have not refused an agent are few when there are no more of them.
+const FEW: usize = if cfg!(test) { 4 } else { 16 };
+
 /// What a visit knows besides the agent.
 #[derive(Debug)]
 pub(super) struct Surroundings<'a> {
@@ -50,6 +56,8 @@ pub(super) struct Cursor<'a> {
     leaves: Leaves<'a>,
     leaf: Option<(u32, u32)>,
     pub(super) at: usize,
+    /// The client that `at` is to follow, whose place has not been looked for yet.
+    after: Option<u32>,
     /// How it is found out who does not use what the agent has.
     pub(super) regard: Regard,
     /// Clients with their roles that stand behind those who use it, in order.
@@ -103,6 +111,7 @@ impl<'a> Cursor<'a> {
             leaf: leaves.next(),
             leaves,
             at: 0,
+            after: None,
             regard: Regard::Nothing,
             behind: Vec::new(),
             due: None,
@@ -156,14 +165,14 @@ impl<'a> Cursor<'a> {
         }
         while let Some((leaf, role)) = self.leaf {
             if policy.right() == Right::Owed && !can_be_paid(role, around) {
-                (self.leaf, self.at) = (self.leaves.next(), 0);
+                self.next_leaf();
                 continue;
             }
             if let Some(client) = self.next_in_leaf(leaf, role, views, around) {
                 let found = (client, role);
                 return Some(self.probe_before(found, views, around).unwrap_or(found));
             }
-            (self.leaf, self.at) = (self.leaves.next(), 0);
+            self.next_leaf();
         }
         // Nobody uses it: it is asked in turn who has returned the like.
         if let Some((_, longest)) = self.due.take() {
@@ -199,6 +208,10 @@ impl<'a> Cursor<'a> {
         }
         *around.report = report;
         found
+    }
+
+    fn next_leaf(&mut self) {
+        (self.leaf, self.at, self.after) = (self.leaves.next(), 0, None);
     }
 
     /// Who is offered the agent before the client whose turn it is, to see whether it wants it.
@@ -300,8 +313,23 @@ impl<'a> Cursor<'a> {
         views: &mut Views<'_>,
         around: &mut Surroundings<'_>,
     ) -> Option<u32> {
+        if let Some(client) = self.after.take() {
+            self.at = around
+                .roles
+                .tree()
+                .position(leaf, around.clients[client].node)
+                + 1;
+        }
         if self.rng.is_none() && self.pass_over((leaf, role), order, views, around) {
             return None;
+        }
+        let by_bits = self.rng.is_none() && is_plain(views.agent());
+        if by_bits
+            && self.at == 0
+            && order.len() >= CLIENTS_MIN
+            && few_are_left(role, views, around)
+        {
+            return self.next_unrefused(leaf, role, views, around);
         }
         let mut refusals = 0;
         while let Some(node) = order.get(self.at) {
@@ -317,7 +345,7 @@ impl<'a> Cursor<'a> {
                 Some(Rejection::Filtered { .. }) => refusals += 1,
                 Some(_) => {}
             }
-            if refusals > REFUSALS_MAX && is_plain(views.agent()) && self.rng.is_none() {
+            if refusals > REFUSALS_MAX && by_bits {
                 return self.next_unrefused(leaf, role, views, around);
             }
         }
@@ -333,20 +361,23 @@ impl<'a> Cursor<'a> {
         around: &mut Surroundings<'_>,
     ) -> Option<u32> {
         let (tree, agent) = (around.roles.tree(), views.agent());
-        let last = tree.in_order(leaf)[self.at - 1];
+        let order = tree.in_order(leaf);
+        let last = self.at.checked_sub(1).map(|last| order[last]);
         let view = views.get(
             (role, around.roles.role(role)),
             agent.available.special(),
             around.kinds,
         );
         let active = around.roles.active(role);
-        let mut rest = Vec::new();
+        let mut rest = Vec::with_capacity(FEW);
         for at in 0..active.word_count() {
             let word = active.word(at) & !agent.filters.blocked_word(&view.blocking, at);
             rest.extend(members_of(at, word));
         }
-        rest.retain(|client| tree.precedes(last, around.clients[*client].node));
-        let behind = tree.in_order(leaf).len() - self.at;
+        if let Some(last) = last {
+            rest.retain(|client| tree.precedes(last, around.clients[*client].node));
+        }
+        let behind = order.len() - self.at;
         around
             .report
             .reject(&Rejection::FILTERED, behind - rest.len());
@@ -356,10 +387,7 @@ impl<'a> Cursor<'a> {
             !self.stands_behind((*client, role), views, around)
                 && consider(*client, role, views, around).is_none()
         });
-        self.at = match found {
-            Some(client) => tree.position(leaf, around.clients[client].node) + 1,
-            None => tree.in_order(leaf).len(),
-        };
+        (self.at, self.after) = (order.len(), found);
         found
     }
 }
@@ -374,15 +402,28 @@ impl Regard {
             return Self::Each;
         }
         let (view, active) = (views.whole(), around.active);
-        let unrefused = |at| active.word(at) & !agent.filters.blocked_word(&view.blocking, at);
+        let refused = |at| agent.filters.blocked_word(&view.blocking, at);
         let seen = &view.resources;
-        let words = active.word_count();
         // When nobody uses this, everybody stands where it stood.
-        match around.demand.judge(agent.kind, seen, words, unrefused) {
+        match around.demand.judge(agent.kind, seen, active, refused) {
             true => Self::Whole,
             false => Self::Nothing,
         }
     }
+}
+
+/// True when few clients of a role have not refused what an agent has.
+fn few_are_left(role: u32, views: &mut Views<'_>, around: &mut Surroundings<'_>) -> bool {
+    let agent = views.agent();
+    let special = agent.available.special();
+    let view = views.get((role, around.roles.role(role)), special, around.kinds);
+    let active = around.roles.active(role);
+    let mut left = 0;
+    (0..active.word_count()).all(|at| {
+        let word = active.word(at) & !agent.filters.blocked_word(&view.blocking, at);
+        left += word.count_ones() as usize;
+        left <= FEW
+    })
 }
 
 /// True when an agent has some of what a role is owed.

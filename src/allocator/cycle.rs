@@ -281,6 +281,7 @@ impl Allocator {
                 self.count_once(*number, slot, items);
             }
             self.roles.tree_mut().refresh();
+            self.demand.order_changed();
         }
         if let Some(ledger) = &mut self.ledger {
             cuts.iter().for_each(|cut| ledger.note(*cut));

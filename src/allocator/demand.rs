@@ -68,11 +68,13 @@ use std::time::Duration;
 use crate::attributes::Attributes;
 use crate::base::Instant;
 
+use super::bits::BitSet;
 use super::bundle::Bundle;
 use super::framework::Capabilities;
 use super::judged::Judged;
 use super::returns::{Evidence, Returns};
 use super::slots::Slots;
+use super::sorter::Standing;
 
 /// Most kinds of agents that evidence against one client is kept for.
 const KINDS_MAX: usize = 16;
@@ -147,6 +149,8 @@ pub(super) struct Demand {
     now: Instant,
     /// Comparisons left in this slice.
     effort: usize,
+    /// Goes up when a slice begins.
+    slice: u64,
 }
 
 impl Demand {
@@ -160,12 +164,14 @@ impl Demand {
             known: BTreeMap::new(),
             now: Instant(0),
             effort: EFFORT_MAX,
+            slice: 0,
         }
     }
 
     /// A slice of a pass begins.
     pub(super) fn begin_slice(&mut self, now: Instant) {
         (self.now, self.effort) = (now, EFFORT_MAX);
+        self.order_changed();
     }
 
     /// The number of the kind of one more agent.
@@ -246,13 +252,14 @@ impl Demand {
     }
 
     /// Finds out what there is against a bundle that all clients see the same of. True when some
-    /// client of `others` (by words of bits) has nothing against it.
+    /// client of `others` has nothing against it, and has not refused it either (`refused` tells by
+    /// words of bits).
     pub(super) fn judge(
         &mut self,
         kind: u32,
         bundle: &Bundle,
-        words: usize,
-        others: impl Fn(usize) -> u64,
+        others: &BitSet,
+        refused: impl Fn(usize) -> u64,
     ) -> bool {
         let record = &mut self.kinds[kind];
         let (now, effort) = (self.now, &mut self.effort);
@@ -260,12 +267,35 @@ impl Demand {
         let known = known.filter(|known| known.is_about(bundle, now));
         let judged = known.unwrap_or_else(|| Judged::new(bundle, &record.returns, now, effort));
         let judged = record.judged.insert(judged);
-        (0..words).any(|at| others(at) & !judged.against_word(at) != 0)
+        (0..others.word_count()).any(|at| {
+            let others = others.word(at) & !judged.against_word(at);
+            others != 0 && others & !refused(at) != 0
+        })
     }
 
     /// What was found out about the bundle that was judged last.
     pub(super) fn judged(&self, kind: u32) -> Option<&Judged> {
         self.kinds[kind].judged.as_ref()
+    }
+
+    /// Notes who comes first, in the order of a leaf, of those that have been due since a time: for
+    /// the rest of this slice, in which nobody moves forward and nobody becomes due.
+    pub(super) fn note_first_due(&mut self, kind: u32, leaf: u32, first: (Instant, Standing)) {
+        if let Some(judged) = &mut self.kinds[kind].judged {
+            judged.first_due = Some((self.slice, leaf, first));
+        }
+    }
+
+    /// Where to begin to look for them: nobody who comes before that has been due since then.
+    pub(super) fn first_due(&self, kind: u32, leaf: u32, since: Instant) -> Option<&Standing> {
+        let (slice, of, (at, standing)) = self.judged(kind)?.first_due.as_ref()?;
+        let holds = (*slice, *of, *at) == (self.slice, leaf, since);
+        holds.then_some(standing)
+    }
+
+    /// Somebody may have moved forward.
+    pub(super) fn order_changed(&mut self) {
+        self.slice += 1;
     }
 
     /// What there is against the bundle that was judged last.

@@ -3,32 +3,100 @@
 //! A filter blocks an offer that is contained in what was refused; a larger or different bundle
 //! passes. Nearly all clients refuse the same bundle of an agent, so an agent keeps each bundle
 //! once with a bit per client: whether a bundle blocks is found out once per visit, and whether it
-//! blocks a client is one bit. A filter costs 24 bytes here, with the number of the offer that was
-//! given back, for explanations; [`Expiries`] knows agents only.
+//! blocks a client is one bit. A filter costs that bit and 16 bytes, with the number of the offer
+//! that was given back, for explanations; whose it is follows from its place among the bits.
+//! [`Expiries`] knows agents only.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::ops::Range;
 
 use crate::base::Instant;
 
 use super::bits::BitSet;
 use super::bundle::Bundle;
 
+/// One client's refusal of one bundle.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    until: Instant,
+    /// The number of the offer that was given back.
+    offer: u64,
+}
+
+/// How many more entries there is room for when a list is full: a quarter, as millions of them are
+/// kept.
+const fn more_room(entries: usize) -> usize {
+    if entries < 16 { 4 } else { entries / 4 }
+}
+
 /// A bundle that clients refused.
 #[derive(Clone, Debug)]
 struct Refused {
     resources: Bundle,
     clients: BitSet,
-    /// How many filters there are for it.
-    count: u32,
+    /// In the order of the clients, one for each.
+    entries: Vec<Entry>,
 }
 
 impl Refused {
-    /// A client's filter has ended.
-    fn release(&mut self, client: u32) {
-        self.clients.remove(client);
-        self.count -= 1;
+    /// Adds a client's filter or prolongs the one there is, and says whether it is a new one.
+    fn add(&mut self, client: u32, new: Entry) -> bool {
+        let at = self.clients.rank(client);
+        if self.clients.insert(client) {
+            if self.entries.len() == self.entries.capacity() {
+                self.entries.reserve_exact(more_room(self.entries.len()));
+            }
+            self.entries.insert(at, new);
+            return true;
+        }
+        let entry = &mut self.entries[at];
+        if new.until >= entry.until {
+            *entry = new;
+        }
+        false
+    }
+
+    /// The filter of a client.
+    fn of(&self, client: u32) -> Option<&Entry> {
+        let refused = self.clients.contains(client);
+        refused.then(|| &self.entries[self.clients.rank(client)])
+    }
+
+    /// Removes the filter of a client, if there is one.
+    fn remove(&mut self, client: u32) -> bool {
+        let removed = self.clients.remove(client);
+        if removed {
+            self.entries.remove(self.clients.rank(client));
+            self.shrink();
+        }
+        removed
+    }
+
+    /// Removes the filters that have ended, and adds whose they were to `ended`.
+    fn expire(&mut self, now: Instant, ended: &mut Vec<u32>) {
+        let first = ended.len();
+        let mut clients = self.clients.iter();
+        self.entries.retain(|entry| {
+            let client = clients.next().expect("each filter has a bit");
+            let lasts = entry.until > now;
+            if !lasts {
+                ended.push(client);
+            }
+            lasts
+        });
+        drop(clients);
+        for client in &ended[first..] {
+            self.clients.remove(*client);
+        }
+        self.shrink();
+    }
+
+    /// Gives room back that fewer entries leave.
+    fn shrink(&mut self) {
+        let most = self.entries.len() + more_room(self.entries.len());
+        if self.entries.capacity() > 2 * most {
+            self.entries.shrink_to(most);
+        }
     }
 }
 
@@ -46,22 +114,11 @@ impl Blocking {
     }
 }
 
-/// One client's refusal of one bundle.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    until: Instant,
-    /// The number of the offer that was given back.
-    offer: u64,
-    client: u32,
-    bundle: u32,
-}
-
 /// All filters on one agent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AgentFilters {
+    /// None without filters.
     bundles: Vec<Refused>,
-    /// Sorted by client.
-    entries: Vec<Entry>,
     /// No filter ends before; one may end later, if the one that did was removed.
     earliest: Option<Instant>,
 }
@@ -69,7 +126,7 @@ pub(super) struct AgentFilters {
 impl AgentFilters {
     /// How many filters there are.
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.bundles.iter().map(|b| b.entries.len()).sum()
     }
 
     /// Adds a filter, set by giving back the offer with this number. Refusing the same again
@@ -82,42 +139,22 @@ impl AgentFilters {
     ) -> bool {
         let known = self.bundles.iter().position(|b| b.resources == *refused);
         let at = known.unwrap_or_else(|| {
+            // Mostly there is one.
+            self.bundles.reserve_exact(1);
             self.bundles.push(Refused {
                 resources: refused.clone(),
                 clients: BitSet::default(),
-                count: 0,
+                entries: Vec::new(),
             });
             self.bundles.len() - 1
         });
         // Equal all the same, but what comes next is known by its address.
         self.bundles[at].resources.clone_from(refused);
-        let bundle = u32::try_from(at).expect("fewer than 2^32 bundles");
-        if !self.bundles[at].clients.insert(client) {
-            let own = self.range_of(client);
-            let entry = self.entries[own].iter_mut().find(|e| e.bundle == bundle);
-            let entry = entry.expect("each bit stands for a filter");
-            if until >= entry.until {
-                (entry.until, entry.offer) = (until, offer);
-            }
-            return false;
+        let is_new = self.bundles[at].add(client, Entry { until, offer });
+        if is_new {
+            self.earliest = Some(self.earliest.map_or(until, |earliest| earliest.min(until)));
         }
-        self.bundles[at].count += 1;
-        let entry = Entry {
-            until,
-            offer,
-            client,
-            bundle,
-        };
-        self.entries.insert(self.range_of(client).end, entry);
-        self.earliest = Some(self.earliest.map_or(until, |earliest| earliest.min(until)));
-        true
-    }
-
-    /// Where the filters of a client are.
-    fn range_of(&self, client: u32) -> Range<usize> {
-        let start = self.entries.partition_point(|entry| entry.client < client);
-        let own = self.entries[start..].iter();
-        start..start + own.take_while(|entry| entry.client == client).count()
+        is_new
     }
 
     /// When to look for filters that have ended.
@@ -145,7 +182,10 @@ impl AgentFilters {
         const LINE: usize = 8;
         let bundles = self.bundles.iter().take(2);
         bundles.fold(0, |seen, refused| {
-            let words = (0..refused.clients.word_count()).step_by(LINE);
+            // Where few have not refused, they are looked for among all; else the first is near.
+            let (all, refusals) = (refused.clients.word_count(), refused.entries.len());
+            let read = if refusals > 32 * all { all } else { 1 };
+            let words = (0..read).step_by(LINE);
             words.fold(seen, |seen, at| seen ^ refused.clients.word(at))
         })
     }
@@ -167,29 +207,21 @@ impl AgentFilters {
     /// When the last filter of a client ends among these bundles, and the number of the offer that
     /// set it.
     pub(super) fn blocked_until(&self, blocking: &Blocking, client: u32) -> Option<(Instant, u64)> {
-        let blocks = |bundle: u32| blocking.iter().any(|at| at == bundle as usize);
-        self.entries[self.range_of(client)]
-            .iter()
-            .filter(|entry| blocks(entry.bundle))
-            .map(|entry| (entry.until, entry.offer))
-            .max()
+        let own = blocking.iter().filter_map(|at| self.bundles[at].of(client));
+        own.map(|entry| (entry.until, entry.offer)).max()
     }
 
     /// How many filters a client has.
     pub(super) fn count_of(&self, client: u32) -> usize {
-        self.range_of(client).len()
+        let own = self.bundles.iter().filter(|b| b.clients.contains(client));
+        own.count()
     }
 
     /// Removes all filters of a client, and tells how many.
     pub(super) fn remove_client(&mut self, client: u32) -> usize {
-        let own = self.range_of(client);
-        let removed = own.len();
-        for entry in self.entries.drain(own) {
-            self.bundles[entry.bundle as usize].release(client);
-        }
-        if self.entries.is_empty() {
-            self.earliest = None;
-        }
+        let bundles = self.bundles.iter_mut();
+        let removed = bundles.map(|bundle| usize::from(bundle.remove(client)));
+        let removed = removed.sum();
         self.drop_unused_bundles();
         removed
     }
@@ -197,17 +229,17 @@ impl AgentFilters {
     /// Removes the filters that have ended, and tells whose they were, one by one.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<u32> {
         let mut ended = Vec::new();
-        self.entries.retain(|entry| {
-            let lasts = entry.until > now;
-            if !lasts {
-                self.bundles[entry.bundle as usize].release(entry.client);
-                ended.push(entry.client);
-            }
-            lasts
-        });
-        self.earliest = self.entries.iter().map(|entry| entry.until).min();
+        for bundle in &mut self.bundles {
+            bundle.expire(now, &mut ended);
+        }
         self.drop_unused_bundles();
+        self.earliest = self.ends().min();
         ended
+    }
+
+    fn ends(&self) -> impl Iterator<Item = Instant> {
+        let entries = self.bundles.iter().flat_map(|bundle| &bundle.entries);
+        entries.map(|entry| entry.until)
     }
 
     /// True when the client has a filter here.
@@ -225,36 +257,23 @@ impl AgentFilters {
     }
 
     fn drop_unused_bundles(&mut self) {
-        let mut at = 0;
-        while at < self.bundles.len() {
-            if self.bundles[at].count > 0 {
-                at += 1;
-                continue;
-            }
-            self.bundles.swap_remove(at);
-            let moved = u32::try_from(self.bundles.len()).expect("fewer than 2^32 bundles");
-            let to = u32::try_from(at).expect("fewer than 2^32 bundles");
-            for entry in &mut self.entries {
-                if entry.bundle == moved {
-                    entry.bundle = to;
-                }
-            }
+        self.bundles.retain(|bundle| !bundle.entries.is_empty());
+        if self.bundles.is_empty() {
+            (self.bundles, self.earliest) = (Vec::new(), None);
         }
     }
 
     /// Panics when bits and filters disagree.
     pub(super) fn check_invariants(&self) {
-        for (at, bundle) in (0_u32..).zip(&self.bundles) {
-            let of_bundle = || self.entries.iter().filter(|entry| entry.bundle == at);
-            assert!(bundle.count > 0, "unused bundles are dropped");
-            assert_eq!(of_bundle().count(), bundle.count as usize);
-            assert_eq!(bundle.clients.len(), bundle.count as usize);
-            assert!(of_bundle().all(|entry| bundle.clients.contains(entry.client)));
+        for bundle in &self.bundles {
+            assert!(!bundle.entries.is_empty(), "unused bundles are dropped");
+            assert_eq!(bundle.clients.len(), bundle.entries.len());
         }
-        assert!(self.entries.is_sorted_by_key(|entry| entry.client));
-        assert_eq!(self.earliest.is_none(), self.entries.is_empty());
-        let earliest = self.entries.iter().map(|entry| entry.until).min();
-        assert!(self.earliest <= earliest, "no filter ends unnoticed");
+        assert_eq!(self.earliest.is_none(), self.bundles.is_empty());
+        assert!(
+            self.earliest <= self.ends().min(),
+            "no filter ends unnoticed"
+        );
     }
 }
 
@@ -320,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_filter_is_small() {
-        assert!(size_of::<Entry>() <= 24);
+        assert!(size_of::<Entry>() <= 16);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::proto::v1;
 use crate::resources::Quantities;
 use crate::roles::Role;
 
-use super::bits::BitSet;
+use super::bits::{BitSet, SmallSet};
 use super::sorter::Amounts;
 
 /// What a framework can handle, as far as offers depend on it (`FrameworkInfo.Capability`).
@@ -187,7 +187,7 @@ pub(super) struct Client {
     /// Which agents it wants; all without.
     pub(super) constraints: Option<Arc<RoleConstraints>>,
     /// The agents on which it holds something.
-    pub(super) holds_on: BitSet,
+    pub(super) holds_on: SmallSet,
     /// The agents on which it has filters.
     pub(super) filters_on: BitSet,
     /// How many filters it has.

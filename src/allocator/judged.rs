@@ -8,6 +8,7 @@ use crate::base::Instant;
 use super::bits::BitSet;
 use super::bundle::Bundle;
 use super::returns::{Evidence, Returns};
+use super::sorter::Standing;
 
 /// The verdict on a bundle at a time.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Judged {
     since: BTreeMap<u32, Instant>,
     /// The same, longest first.
     longest: BTreeSet<(Instant, u32)>,
+    /// In which slice and leaf who came first of those that have been due since when.
+    pub(super) first_due: Option<(u64, u32, (Instant, Standing))>,
 }
 
 impl Judged {
@@ -37,6 +40,7 @@ impl Judged {
             due: BitSet::default(),
             since: BTreeMap::new(),
             longest: BTreeSet::new(),
+            first_due: None,
         };
         for (client, returns) in returns {
             match returns.evidence(bundle, now, effort) {

@@ -7,7 +7,7 @@ use crate::base::{AgentId, FrameworkId};
 use crate::resources::Resources;
 use crate::roles::Role;
 
-use super::bits::BitSet;
+use super::bits::{BitSet, SmallSet};
 use super::bundle::Bundle;
 use super::core::{Allocator, amounts_of};
 use super::framework::{Client, Framework, FrameworkSpec};
@@ -213,7 +213,7 @@ impl Allocator {
             min_allocatable: None,
             account: 0,
             constraints: None,
-            holds_on: BitSet::default(),
+            holds_on: SmallSet::default(),
             filters_on: BitSet::default(),
             filters: 0,
         });

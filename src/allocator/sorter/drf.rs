@@ -35,6 +35,11 @@ impl Standing {
         }
     }
 
+    /// True when this comes before the other in the DRF order.
+    pub(crate) fn precedes(&self, other: &Self) -> bool {
+        self.compare(other).is_lt()
+    }
+
     /// The DRF order.
     pub(crate) fn compare(&self, other: &Self) -> Ordering {
         self.share

@@ -10,6 +10,7 @@ mod tree;
 
 pub(super) use crate::roles::Weight;
 pub(super) use amounts::{Amounts, Kinds, counts_for_quota, scalar};
+pub(super) use drf::Standing;
 pub use random::{Sorter, SorterError};
 pub(super) use selection::{Mark, Walk};
 pub use share::Share;

@@ -419,7 +419,7 @@ impl ShareTree {
 
     /// True when `a` comes before its sibling `b`.
     pub(crate) fn precedes(&self, a: u32, b: u32) -> bool {
-        self.standing(a).compare(self.standing(b)).is_lt()
+        self.standing(a).precedes(self.standing(b))
     }
 
     /// All nodes, the root included.
