@@ -1,5 +1,5 @@
-//! What passes pay for explanations: two equal clusters go through the same rounds, one of them is
-//! asked why before each pass, the other never.
+//! What passes pay for explanations: in one and the same cluster every other round is asked about
+//! before it, in pairs that begin with either by turns.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant as Clock};
@@ -11,63 +11,89 @@ use crate::workload::{Samples, framework_id};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The smallest and the middle time.
-fn least_and_middle(samples: &Samples) -> (Duration, Duration) {
-    let mut sorted = samples.0.clone();
-    sorted.sort_unstable();
-    let middle = sorted.len() / 2;
-    let at = |at: usize| sorted.get(at).copied().unwrap_or_default();
-    (at(0), at(middle))
+/// How many rounds are compared with how many.
+const PAIRS: usize = 200;
+
+/// What was measured.
+#[derive(Default)]
+struct Found {
+    asked: Samples,
+    unasked: Samples,
+    answers: Samples,
 }
 
 /// `alloc/explain/AxF`.
 pub(super) fn explain(criterion: &mut Criterion, agents: usize, frameworks: usize) {
     let id = format!("alloc/explain/{agents}x{frameworks}");
-    let (mut asked, mut unasked, mut answers) =
-        (Samples::default(), Samples::default(), Samples::default());
-    let mut clusters = None;
+    let mut found: Option<Found> = None;
     criterion.bench_function(&id, |bencher| {
-        bencher.iter_custom(|rounds| {
-            let mut sum = Duration::ZERO;
-            for _ in 0..rounds {
-                let new = || cluster(agents, frameworks);
-                let (one, other, round) = clusters.get_or_insert_with(|| (new(), new(), 0_usize));
-                next_round(one, agents);
-                next_round(other, agents);
-                *round += 1;
-                let who = framework_id(*round % frameworks);
-                let begin = Clock::now();
-                black_box(one.allocator.explain(&who, one.now));
-                answers.0.push(begin.elapsed());
-                // By turns, so that neither finds warmer caches.
-                if round.is_multiple_of(2) {
-                    asked.0.push(one.pass(SECOND));
-                    unasked.0.push(other.pass(SECOND));
-                } else {
-                    unasked.0.push(other.pass(SECOND));
-                    asked.0.push(one.pass(SECOND));
-                }
-                sum += unasked.0.last().copied().unwrap_or_default();
-                if *round + 1 == frameworks {
-                    clusters = None;
-                }
-            }
-            sum
+        bencher.iter_custom(|times| {
+            let found = found.get_or_insert_with(|| pairs(agents, frameworks));
+            let again = found.unasked.0.iter().cycle();
+            again.take(usize::try_from(times).unwrap_or(1)).sum()
         });
     });
-    let ((least, middle), (least_unasked, middle_unasked)) =
-        (least_and_middle(&asked), least_and_middle(&unasked));
-    let more = |asked: Duration, unasked: Duration| {
-        (asked.as_secs_f64() / unasked.as_secs_f64().max(f64::MIN_POSITIVE) - 1.0) * 100.0
+    let Some(found) = found else {
+        return;
     };
-    if !asked.0.is_empty() {
-        println!(
-            "{id} passes of the cluster that was asked take {:+.2} % at least, {:+.2} % at p50",
-            more(least, least_unasked),
-            more(middle, middle_unasked),
-        );
+    let what = format!(
+        "passes that were asked about before take {}",
+        difference(&found)
+    );
+    Samples(vec![Duration::ZERO]).report(&id, &what);
+    found.unasked.report(&id, "pass that nobody asked about");
+    found.asked.report(&id, "pass that was asked about before");
+    found
+        .answers
+        .report(&id, "the answer, for one framework and all agents");
+}
+
+/// Who is asked about is asked before the offers of the round before come back, so that the pass
+/// finds neither warmer nor colder caches for it.
+fn pairs(agents: usize, frameworks: usize) -> Found {
+    let mut found = Found::default();
+    let (mut work, mut round) = (cluster(agents, frameworks), 0);
+    for pair in 0..PAIRS {
+        if round + 2 > frameworks {
+            (work, round) = (cluster(agents, frameworks), 0);
+        }
+        for asks in [pair % 2 == 0, pair % 2 == 1] {
+            if asks {
+                let begin = Clock::now();
+                let who = framework_id(pair % frameworks);
+                black_box(work.allocator.explain(&who, work.now));
+                found.answers.0.push(begin.elapsed());
+            }
+            next_round(&mut work, agents);
+            let took = work.pass(SECOND);
+            assert_eq!(work.offers.len(), agents, "all is offered");
+            let samples = if asks {
+                &mut found.asked
+            } else {
+                &mut found.unasked
+            };
+            samples.0.push(took);
+            round += 1;
+        }
     }
-    unasked.report(&id, "pass of a cluster that is never asked");
-    asked.report(&id, "pass of a cluster that was asked before");
-    answers.report(&id, "the answer, for one framework and all agents");
+    found
+}
+
+/// By how much passes that were asked about take longer than the others of their pairs: the middle,
+/// and how far the middle itself may be off.
+fn difference(found: &Found) -> String {
+    let pairs = found.asked.0.iter().zip(&found.unasked.0);
+    let mut more: Vec<f64> = pairs
+        .map(|(asked, unasked)| (asked.as_secs_f64() / unasked.as_secs_f64() - 1.0) * 100.0)
+        .collect();
+    more.sort_unstable_by(f64::total_cmp);
+    let (count, middle) = (more.len(), more.len() / 2);
+    // The ranks between which the median lies 95 times in 100.
+    let off = (0..).find(|off| off * off >= count).unwrap_or(middle);
+    let low = more[middle.saturating_sub(off)];
+    let high = more[(middle + off).min(count - 1)];
+    format!(
+        "{:+.2} % longer, 95 % sure: {low:+.2} to {high:+.2} %",
+        more[middle]
+    )
 }

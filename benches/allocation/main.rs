@@ -29,7 +29,7 @@
 //!   same moment: how long each step takes until everything is offered again.
 //! - `alloc/revive/AxF`: every framework has refused every agent for good, and one revives: the call
 //!   and the pass after it.
-//! - `alloc/explain/AxF`: passes of two equal clusters, one of which was asked why before each, and
+//! - `alloc/explain/AxF`: passes of one cluster, of which every other was asked about before, and
 //!   the answers.
 //! - `alloc/one/AxF` is one task that ends in a cluster where everything else is refused: the cost
 //!   of a change must not grow with the cluster.
@@ -38,7 +38,7 @@
 //! `cargo bench --bench allocation -- alloc/decline/1000x100` runs one. Besides criterion's own
 //! output, one JSON line per measurement goes to `target/bench-results.jsonl`. `MESOSD_BENCH_GRID`
 //! is `full` for Mesos' whole grid, or sizes like `10000x1000,50000x6000`; `MESOSD_BENCH_ROUNDS`
-//! bounds the rounds of `alloc/decline`, whose filters take 16 to 32 bytes each.
+//! bounds the rounds of `alloc/decline`, whose filters take 22 bytes each.
 
 mod changes;
 mod explain;
@@ -151,7 +151,9 @@ fn main() {
     }
     rounds::expire(&mut criterion, 1000, 100);
     rounds::revive(&mut criterion, 1000, 100);
-    explain::explain(&mut criterion, 1000, 100);
+    for (agents, frameworks) in grid.sizes.iter().copied() {
+        explain::explain(&mut criterion, agents, frameworks);
+    }
     for agents in grid.some(&[1000, 10_000, 50_000], &[]) {
         rounds::one_change(&mut criterion, agents, 100);
     }

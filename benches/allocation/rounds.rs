@@ -13,6 +13,9 @@ use mesosd::roles::Role;
 use crate::workload::{FOR_GOOD, Samples, Workload, agent_id, bag, framework_id, setting};
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// How many single changes are measured.
+const CHANGES: usize = 5000;
 const TOTAL: &str = "cpus:24;mem:4096;disk:4096;ports:[31000-32000]";
 
 /// The cluster of Mesos' DeclineOffers: every agent is partly in use, its ports are in pieces.
@@ -203,24 +206,20 @@ pub(crate) fn revive(criterion: &mut Criterion, agents: usize, frameworks: usize
 pub(crate) fn one_change(criterion: &mut Criterion, agents: usize, frameworks: usize) {
     let id = format!("alloc/one/{agents}x{frameworks}");
     let mut samples = Samples::default();
-    let mut state: Option<(Workload, usize)> = None;
     criterion.bench_function(&id, |bencher| {
         bencher.iter_custom(|times| {
-            let (work, next) = state.get_or_insert_with(|| {
+            if samples.0.is_empty() {
                 let mut work = cluster(agents, frameworks);
                 work.pass(SECOND);
-                (work, 0)
-            });
-            let mut sum = Duration::ZERO;
-            for _ in 0..times {
-                let ended = work.offers.swap_remove(*next % agents);
-                *next += 1;
-                work.give_back(&ended, None);
-                let took = work.pass(SECOND);
-                samples.0.push(took);
-                sum += took;
+                for next in 0..CHANGES {
+                    let ended = work.offers.swap_remove(next * 7919 % agents);
+                    work.give_back(&ended, None);
+                    samples.0.push(work.pass(SECOND));
+                    assert_eq!(work.offers.len(), agents);
+                }
             }
-            sum
+            let again = samples.0.iter().cycle();
+            again.take(usize::try_from(times).unwrap_or(1)).sum()
         });
     });
     samples.report(&id, "pass after one task has ended");

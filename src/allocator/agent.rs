@@ -104,6 +104,12 @@ impl Agent {
         Some(&self.holders[at].1)
     }
 
+    /// What a client has here.
+    pub(super) fn held_by_mut(&mut self, client: u32) -> Option<&mut Bundle> {
+        let at = self.find_holder(client).ok()?;
+        Some(&mut self.holders[at].1)
+    }
+
     /// Gives a client more than it has here. What is available is to be settled.
     pub(super) fn hold(&mut self, client: u32, more: Bundle, kinds: &mut Kinds) {
         match self.find_holder(client) {

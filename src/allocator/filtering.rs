@@ -125,6 +125,9 @@ impl Allocator {
         if !(is_known && record.available.is_same(&back)) {
             self.bundles.share(&mut record.available);
         }
+        if let Some(held) = record.held_by_mut(number) {
+            self.bundles.share(held);
+        }
         if self.is_listening(number) {
             if unused {
                 let kind = self.agents[agent].kind;

@@ -13,6 +13,7 @@ use std::collections::BinaryHeap;
 use crate::base::Instant;
 
 use super::bits::BitSet;
+use super::blocks::Blocks;
 use super::bundle::Bundle;
 
 /// One client's refusal of one bundle.
@@ -23,19 +24,13 @@ struct Entry {
     offer: u64,
 }
 
-/// How many more entries there is room for when a list is full: a quarter, as millions of them are
-/// kept.
-const fn more_room(entries: usize) -> usize {
-    if entries < 16 { 4 } else { entries / 4 }
-}
-
 /// A bundle that clients refused.
 #[derive(Clone, Debug)]
 struct Refused {
     resources: Bundle,
     clients: BitSet,
     /// In the order of the clients, one for each.
-    entries: Vec<Entry>,
+    entries: Blocks<Entry>,
 }
 
 impl Refused {
@@ -43,13 +38,10 @@ impl Refused {
     fn add(&mut self, client: u32, new: Entry) -> bool {
         let at = self.clients.rank(client);
         if self.clients.insert(client) {
-            if self.entries.len() == self.entries.capacity() {
-                self.entries.reserve_exact(more_room(self.entries.len()));
-            }
             self.entries.insert(at, new);
             return true;
         }
-        let entry = &mut self.entries[at];
+        let entry = self.entries.at_mut(at);
         if new.until >= entry.until {
             *entry = new;
         }
@@ -59,7 +51,7 @@ impl Refused {
     /// The filter of a client.
     fn of(&self, client: u32) -> Option<&Entry> {
         let refused = self.clients.contains(client);
-        refused.then(|| &self.entries[self.clients.rank(client)])
+        refused.then(|| self.entries.at(self.clients.rank(client)))
     }
 
     /// Removes the filter of a client, if there is one.
@@ -67,7 +59,6 @@ impl Refused {
         let removed = self.clients.remove(client);
         if removed {
             self.entries.remove(self.clients.rank(client));
-            self.shrink();
         }
         removed
     }
@@ -87,15 +78,6 @@ impl Refused {
         drop(clients);
         for client in &ended[first..] {
             self.clients.remove(*client);
-        }
-        self.shrink();
-    }
-
-    /// Gives room back that fewer entries leave.
-    fn shrink(&mut self) {
-        let most = self.entries.len() + more_room(self.entries.len());
-        if self.entries.capacity() > 2 * most {
-            self.entries.shrink_to(most);
         }
     }
 }
@@ -144,7 +126,7 @@ impl AgentFilters {
             self.bundles.push(Refused {
                 resources: refused.clone(),
                 clients: BitSet::default(),
-                entries: Vec::new(),
+                entries: Blocks::default(),
             });
             self.bundles.len() - 1
         });
@@ -238,7 +220,7 @@ impl AgentFilters {
     }
 
     fn ends(&self) -> impl Iterator<Item = Instant> {
-        let entries = self.bundles.iter().flat_map(|bundle| &bundle.entries);
+        let entries = self.bundles.iter().flat_map(|bundle| bundle.entries.iter());
         entries.map(|entry| entry.until)
     }
 

@@ -25,11 +25,12 @@
 //! | `report.rs`, `explain.rs`, `metrics.rs` | what passes did, and why they did no more |
 //! | `conversions.rs` | operations that reserve, unreserve, make and end volumes |
 //! | `sharing.rs` | shared volumes in shares: once for every framework and role |
-//! | `bits.rs`, `slots.rs`, `bundle.rs` | dense sets and records, bundles that travel unchanged |
+//! | `bits.rs`, `blocks.rs`, `slots.rs`, `bundle.rs` | dense sets, lists and records, bundles that travel unchanged |
 
 mod agent;
 mod behind;
 mod bits;
+mod blocks;
 mod bundle;
 mod candidates;
 mod consider;
