@@ -4,9 +4,11 @@
 
 use crate::base::Instant;
 
-use super::consider::{Cursor, Regard, Surroundings, consider};
+use super::agent::Agent;
+use super::consider::{Cursor, FEW, Regard, Surroundings, consider, unrefused};
+use super::filters::Blocking;
 use super::returns::Evidence;
-use super::sorter::{Content, ShareTree};
+use super::sorter::{Content, ShareTree, Standing};
 use super::view::Views;
 
 /// How many clients a role must have for it to be worth looking at their bits.
@@ -41,6 +43,7 @@ impl Cursor<'_> {
         let (agent, blocking) = (views.agent(), views.whole().blocking.clone());
         let tree = around.roles.tree();
         let active = around.roles.active(role);
+        let few = unrefused(role, FEW, views, around);
         let Some(judged) = around.demand.judged(agent.kind) else {
             return false;
         };
@@ -53,31 +56,9 @@ impl Cursor<'_> {
             }
             stand_behind += (here & known).count_ones() as usize;
         }
-        let may = |client| active.contains(client) && !agent.filters.is_blocked(&blocking, client);
-        let longest = judged.due_longest(may, LONGEST_MAX);
-        let mut first_due = None;
-        let due = longest.and_then(|(since, longest)| {
-            let client = if longest.len() < LONGEST_MAX {
-                let standing = |client: &u32| tree.standing(around.clients[*client].node);
-                longest
-                    .into_iter()
-                    .min_by(|a, b| standing(a).compare(standing(b)))
-            } else {
-                // Those that were asked stay in front for as long as their shares are small.
-                let from = around.demand.first_due(agent.kind, leaf, since);
-                let before = |node: &u32| from.is_some_and(|f| tree.standing(*node).precedes(f));
-                let order = &order[order.partition_point(before)..];
-                let mut due = clients_of(tree, order)
-                    .filter(|client| judged.is_due_since(*client, since))
-                    .inspect(|client| {
-                        let standing = || tree.standing(around.clients[*client].node).clone();
-                        first_due.get_or_insert_with(|| (since, standing()));
-                    });
-                due.find(|client| may(*client))
-            };
-            Some((since, client?))
-        });
-        if let Some(first) = first_due {
+        let few = few.as_deref();
+        let (due, first) = due_longest((leaf, role, order), few, (agent, &blocking), around);
+        if let Some(first) = first {
             around.demand.note_first_due(agent.kind, leaf, first);
         }
         let mut may_be =
@@ -132,6 +113,49 @@ fn clients_of(tree: &ShareTree, nodes: &[u32]) -> impl Iterator<Item = u32> {
         Content::Client(client) => Some(client),
         Content::Branch | Content::Leaf(_) => None,
     })
+}
+
+/// Who of a leaf has been due longest, and since when; of several the first in order. Of very many
+/// also where the first of them stands.
+fn due_longest(
+    (leaf, role, order): (u32, u32, &[u32]),
+    unrefused: Option<&[u32]>,
+    (agent, blocking): (&Agent, &Blocking),
+    around: &Surroundings<'_>,
+) -> (Option<(Instant, u32)>, Option<(Instant, Standing)>) {
+    let tree = around.roles.tree();
+    let Some(judged) = around.demand.judged(agent.kind) else {
+        return (None, None);
+    };
+    let standing = |client: &u32| tree.standing(around.clients[*client].node);
+    let in_order = |a: &u32, b: &u32| standing(a).compare(standing(b));
+    if let Some(few) = unrefused {
+        let due = few.iter();
+        let due = due.filter_map(|client| Some((judged.due_since(*client)?, *client)));
+        let first = |(since, a): &(Instant, u32), (other, b): &(Instant, u32)| {
+            since.cmp(other).then_with(|| in_order(a, b))
+        };
+        return (due.min_by(first), None);
+    }
+    let active = around.roles.active(role);
+    let may = |client| active.contains(client) && !agent.filters.is_blocked(blocking, client);
+    let Some((since, longest)) = judged.due_longest(may, LONGEST_MAX) else {
+        return (None, None);
+    };
+    if longest.len() < LONGEST_MAX {
+        let first = longest.into_iter().min_by(in_order);
+        return (first.map(|client| (since, client)), None);
+    }
+    // Those that were asked stay in front for as long as their shares are small.
+    let from = around.demand.first_due(agent.kind, leaf, since);
+    let before = |node: &u32| from.is_some_and(|from| tree.standing(*node).precedes(from));
+    let order = &order[order.partition_point(before)..];
+    let mut due = clients_of(tree, order)
+        .filter(|client| judged.due_since(*client) == Some(since))
+        .peekable();
+    let first = due.peek().map(|client| (since, standing(client).clone()));
+    let found = due.find(|client| may(*client));
+    (found.map(|client| (since, client)), first)
 }
 
 /// Who has been due longest, found the simple way: for debug builds. Counts nothing.

@@ -26,7 +26,7 @@ const REFUSALS_MAX: usize = 32;
 const CLIENTS_MIN: usize = if cfg!(test) { 2 } else { 64 };
 
 /// Clients that have not refused an agent are few when there are no more of them.
-const FEW: usize = if cfg!(test) { 4 } else { 16 };
+pub(super) const FEW: usize = if cfg!(test) { 4 } else { 16 };
 
 /// What a visit knows besides the agent.
 #[derive(Debug)]
@@ -327,9 +327,9 @@ impl<'a> Cursor<'a> {
         if by_bits
             && self.at == 0
             && order.len() >= CLIENTS_MIN
-            && few_are_left(role, views, around)
+            && let Some(few) = unrefused(role, FEW, views, around)
         {
-            return self.next_unrefused(leaf, role, views, around);
+            return self.next_of_few((leaf, role), few, views, around);
         }
         let mut refusals = 0;
         while let Some(node) = order.get(self.at) {
@@ -346,37 +346,26 @@ impl<'a> Cursor<'a> {
                 Some(_) => {}
             }
             if refusals > REFUSALS_MAX && by_bits {
-                return self.next_unrefused(leaf, role, views, around);
+                let tree = around.roles.tree();
+                let last = order[self.at - 1];
+                let mut rest = unrefused(role, usize::MAX, views, around).unwrap_or_default();
+                rest.retain(|client| tree.precedes(last, around.clients[*client].node));
+                return self.next_of_few((leaf, role), rest, views, around);
             }
         }
         None
     }
 
-    /// The next eligible client of a leaf when most have refused: from the bits of the others.
-    fn next_unrefused(
+    /// The next eligible client of a leaf when most have refused: of those that have not.
+    fn next_of_few(
         &mut self,
-        leaf: u32,
-        role: u32,
+        (leaf, role): (u32, u32),
+        mut rest: Vec<u32>,
         views: &mut Views<'_>,
         around: &mut Surroundings<'_>,
     ) -> Option<u32> {
-        let (tree, agent) = (around.roles.tree(), views.agent());
+        let tree = around.roles.tree();
         let order = tree.in_order(leaf);
-        let last = self.at.checked_sub(1).map(|last| order[last]);
-        let view = views.get(
-            (role, around.roles.role(role)),
-            agent.available.special(),
-            around.kinds,
-        );
-        let active = around.roles.active(role);
-        let mut rest = Vec::with_capacity(FEW);
-        for at in 0..active.word_count() {
-            let word = active.word(at) & !agent.filters.blocked_word(&view.blocking, at);
-            rest.extend(members_of(at, word));
-        }
-        if let Some(last) = last {
-            rest.retain(|client| tree.precedes(last, around.clients[*client].node));
-        }
         let behind = order.len() - self.at;
         around
             .report
@@ -412,18 +401,30 @@ impl Regard {
     }
 }
 
-/// True when few clients of a role have not refused what an agent has.
-fn few_are_left(role: u32, views: &mut Views<'_>, around: &mut Surroundings<'_>) -> bool {
+/// The clients of a role that have not refused what an agent has; none when there are more than
+/// `most`.
+pub(super) fn unrefused(
+    role: u32,
+    most: usize,
+    views: &mut Views<'_>,
+    around: &mut Surroundings<'_>,
+) -> Option<Vec<u32>> {
     let agent = views.agent();
     let special = agent.available.special();
     let view = views.get((role, around.roles.role(role)), special, around.kinds);
     let active = around.roles.active(role);
-    let mut left = 0;
-    (0..active.word_count()).all(|at| {
+    let mut found = Vec::new();
+    for at in 0..active.word_count() {
         let word = active.word(at) & !agent.filters.blocked_word(&view.blocking, at);
-        left += word.count_ones() as usize;
-        left <= FEW
-    })
+        if word == 0 {
+            continue;
+        }
+        if found.len() + word.count_ones() as usize > most {
+            return None;
+        }
+        found.extend(members_of(at, word));
+    }
+    Some(found)
 }
 
 /// True when an agent has some of what a role is owed.

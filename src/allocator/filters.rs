@@ -181,9 +181,9 @@ impl AgentFilters {
 
     /// The clients from `64 * word` on that refused one of these bundles, as bits.
     pub(super) fn blocked_word(&self, blocking: &Blocking, word: usize) -> u64 {
-        blocking
-            .iter()
-            .fold(0, |bits, at| bits | self.bundles[at].clients.word(word))
+        let of = |at: &u32| self.bundles[*at as usize].clients.word(word);
+        let first = blocking.first.as_ref().map_or(0, of);
+        blocking.more.iter().fold(first, |bits, at| bits | of(at))
     }
 
     /// When the last filter of a client ends among these bundles, and the number of the offer that

@@ -105,8 +105,8 @@ impl Judged {
         Some((since, all.take(most).collect()))
     }
 
-    /// True when a client is due since then.
-    pub(super) fn is_due_since(&self, client: u32, since: Instant) -> bool {
-        self.since.get(&client) == Some(&since)
+    /// Since when a client is due.
+    pub(super) fn due_since(&self, client: u32) -> Option<Instant> {
+        self.since.get(&client).copied()
     }
 }
