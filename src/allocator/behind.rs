@@ -7,8 +7,9 @@ use crate::base::Instant;
 use super::agent::Agent;
 use super::consider::{Cursor, FEW, Regard, Surroundings, consider, unrefused};
 use super::filters::Blocking;
+use super::judged::FirstDue;
 use super::returns::Evidence;
-use super::sorter::{Content, ShareTree, Standing};
+use super::sorter::{Content, ShareTree};
 use super::view::Views;
 
 /// How many clients a role must have for it to be worth looking at their bits.
@@ -41,7 +42,6 @@ impl Cursor<'_> {
             return false;
         }
         let (agent, blocking) = (views.agent(), views.whole().blocking.clone());
-        let tree = around.roles.tree();
         let active = around.roles.active(role);
         let few = unrefused(role, FEW, views, around);
         let Some(judged) = around.demand.judged(agent.kind) else {
@@ -122,7 +122,7 @@ fn due_longest(
     unrefused: Option<&[u32]>,
     (agent, blocking): (&Agent, &Blocking),
     around: &Surroundings<'_>,
-) -> (Option<(Instant, u32)>, Option<(Instant, Standing)>) {
+) -> (Option<(Instant, u32)>, Option<FirstDue>) {
     let tree = around.roles.tree();
     let Some(judged) = around.demand.judged(agent.kind) else {
         return (None, None);

@@ -71,7 +71,7 @@ use crate::base::Instant;
 use super::bits::BitSet;
 use super::bundle::Bundle;
 use super::framework::Capabilities;
-use super::judged::Judged;
+use super::judged::{FirstDue, Judged};
 use super::returns::{Evidence, Returns};
 use super::slots::Slots;
 use super::sorter::Standing;
@@ -280,7 +280,7 @@ impl Demand {
 
     /// Notes who comes first, in the order of a leaf, of those that have been due since a time: for
     /// the rest of this slice, in which nobody moves forward and nobody becomes due.
-    pub(super) fn note_first_due(&mut self, kind: u32, leaf: u32, first: (Instant, Standing)) {
+    pub(super) fn note_first_due(&mut self, kind: u32, leaf: u32, first: FirstDue) {
         if let Some(judged) = &mut self.kinds[kind].judged {
             judged.first_due = Some((self.slice, leaf, first));
         }

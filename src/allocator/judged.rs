@@ -10,6 +10,9 @@ use super::bundle::Bundle;
 use super::returns::{Evidence, Returns};
 use super::sorter::Standing;
 
+/// Since when clients are due, and where the first of them in an order stands.
+pub(super) type FirstDue = (Instant, Standing);
+
 /// The verdict on a bundle at a time.
 #[derive(Clone, Debug)]
 pub(super) struct Judged {
@@ -22,7 +25,7 @@ pub(super) struct Judged {
     /// The same, longest first.
     longest: BTreeSet<(Instant, u32)>,
     /// In which slice and leaf who came first of those that have been due since when.
-    pub(super) first_due: Option<(u64, u32, (Instant, Standing))>,
+    pub(super) first_due: Option<(u64, u32, FirstDue)>,
 }
 
 impl Judged {
