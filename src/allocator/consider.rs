@@ -137,7 +137,9 @@ impl<'a> Cursor<'a> {
         }
         self.regard = Regard::of(policy, &mut views, around);
         self.due = match self.regard {
-            Regard::Each if self.leaf.is_some() => self.longest_due(&mut views, around),
+            Regard::Each if self.leaf.is_some() && !self.behind.is_empty() => {
+                self.longest_due(&mut views, around)
+            }
             _ => None,
         };
         let (client, role) = self.next_client(policy, &mut views, around)?;
