@@ -70,6 +70,8 @@ struct Process {
     skew: i32,
     /// It may end by itself until then.
     excused: Option<Instant>,
+    /// It was asked to end, and may take its time.
+    leaving: bool,
 }
 
 /// All machines of a run.
@@ -254,6 +256,7 @@ impl Cluster {
         let process = &mut self.processes[machine];
         process.child = Some(command.spawn().unwrap());
         process.starts_at = None;
+        process.leaving = false;
     }
 
     /// Ends a process without a word.
@@ -283,6 +286,7 @@ impl Cluster {
     pub(crate) fn signal(&mut self, machine: usize, signal: Signal) {
         if signal == Signal::SIGTERM {
             self.processes[machine].held = true;
+            self.processes[machine].leaving = true;
         }
         if let Some(child) = &self.processes[machine].child {
             let pid = i32::try_from(child.id()).unwrap();
@@ -308,8 +312,14 @@ impl Cluster {
                 process.child = None;
                 process.starts_at = Some(Instant::now() + RESTART);
                 let excused = process.excused.is_some_and(|until| Instant::now() < until);
-                if !process.held && !excused && !self.ending {
-                    let line = format!("{} has ended by itself: {status}", name(machine));
+                let wrong = if process.leaving {
+                    // Also when others wanted it back before it had ended.
+                    (!status.success()).then_some("was asked to end, and did")
+                } else {
+                    (!process.held).then_some("has ended by itself")
+                };
+                if let Some(wrong) = wrong.filter(|_| !excused && !self.ending) {
+                    let line = format!("{} {wrong}: {status}", name(machine));
                     self.wrong.push(line.clone());
                     self.note(&line);
                 }
