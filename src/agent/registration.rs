@@ -224,8 +224,16 @@ impl Agent {
                 if !over && !executor.command_executor {
                     message.executors.push((*executor.info).clone());
                 }
-                for task in executor.tasks.values() {
-                    message.tasks.push(executor.task_to_proto(task));
+                for (task_id, task) in &executor.tasks {
+                    let key = (executor.framework_id.clone(), task_id.clone());
+                    let mut task = executor.task_to_proto(task);
+                    let oldest = self.streams.get(&key).and_then(UpdateStream::oldest);
+                    if let (None, Some(update)) = (task.status_update_state, oldest) {
+                        // No master was sent anything yet: its answers begin where the updates will.
+                        task.status_update_state = Some(update.status.state);
+                        task.status_update_uuid = Some(update.uuid.0.to_vec());
+                    }
+                    message.tasks.push(task);
                 }
             }
         }

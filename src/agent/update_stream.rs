@@ -116,6 +116,11 @@ impl UpdateStream {
             .filter(|update| update.recorded && !update.acknowledged)
     }
 
+    /// The first update that is not done with, also while it is being written down.
+    pub(super) fn oldest(&self) -> Option<&Update> {
+        self.queue.front()
+    }
+
     /// The scheduler acknowledges. True if that is the oldest update and news.
     pub(super) fn acknowledge(&mut self, uuid: Uuid) -> bool {
         match self.queue.front_mut() {

@@ -392,6 +392,12 @@ impl Master {
                 .map(|known| known.agent_id == *agent_id)
             {
                 Some(true) => {
+                    if let (Some(next), Some(task)) =
+                        (next_update(&message), framework.tasks.get_mut(&task_id))
+                        && task.forwarded.is_none()
+                    {
+                        Arc::make_mut(task).forwarded = Some(next);
+                    }
                     let newest = TaskState::try_from(message.state);
                     let status = message.statuses.last().cloned();
                     if let (Ok(newest), Some(status)) = (newest, status) {
@@ -510,6 +516,12 @@ impl Master {
     }
 }
 
+/// How far a task's updates are: its newest state may be ahead of them, and they go on where they were.
+fn next_update(message: &v1::Task) -> Option<Forwarded> {
+    let state = TaskState::try_from(message.status_update_state?).ok()?;
+    Some(Forwarded { state, uuid: None })
+}
+
 /// A task as an agent reports it; none if it makes no sense, which is logged.
 fn read_task(
     framework_id: &FrameworkId,
@@ -530,10 +542,7 @@ fn read_task(
     message.resources.shrink_to_fit();
     let executor_id = message.executor_id.as_ref();
     let executor_id = executor_id.map(|id| ExecutorId::new(&*id.value));
-    // The newest state may be ahead of the updates, which go on where they were.
-    let forwarded = message.status_update_state;
-    let forwarded = forwarded.and_then(|state| TaskState::try_from(state).ok());
-    let forwarded = forwarded.map(|state| Forwarded { state, uuid: None });
+    let forwarded = next_update(&message);
     let mut task = Task {
         id: task_id,
         framework_id: framework_id.clone(),

@@ -1,8 +1,9 @@
 //! Another version of mesosd takes over what an earlier one has started: its agent ends, the other one
 //! starts, tasks go on under the supervisors of the earlier version.
 //!
-//! `MESOSD_EARLIER=PATH` names the earlier binary; without it, it is a copy of the one under test. What
-//! the two must agree on is kept in `tests/golden/upgrade` as well, as earlier versions have written it.
+//! `MESOSD_EARLIER=PATH` names the earlier binary. CI builds one version only: there it is a copy of the one
+//! under test. What earlier versions wrote to disks and said on sockets is kept in `tests/golden/upgrade` and
+//! `tests/golden/registry`, and read by the agent's unit tests and by `tests/cli`.
 
 use std::path::PathBuf;
 use std::time::Duration;

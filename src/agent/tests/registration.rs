@@ -130,6 +130,32 @@ fn a_returning_agent_reports_everything_that_is_not_acknowledged() {
     assert_eq!(finished.status_update_uuid(), [1; 16]);
 }
 
+/// All of its updates came while nobody could be told: a new leader answers with the first of them, not with
+/// an end that it would have to take back. Found by chaos, seed 1002.
+#[test]
+fn a_task_that_ended_unheard_is_reported_from_its_first_update_on() {
+    let mut rig = Rig::registered();
+    rig.running(framework(), "t");
+    rig.step(Event::MasterDisconnected { connection: MASTER });
+    for (state, number) in [
+        (TaskState::TaskStarting, 1),
+        (TaskState::TaskRunning, 2),
+        (TaskState::TaskFinished, 3),
+    ] {
+        rig.update("t", status("t", state, number));
+    }
+    rig.take();
+    rig.step(Event::MasterConnected { connection: NEWER });
+    let effects = rig.take();
+    let [link::from_agent::Message::Reregister(message)] = sent(&effects)[..] else {
+        panic!("re-registers: {effects:?}");
+    };
+    let task = &message.tasks[0];
+    assert_eq!(task.state(), TaskState::TaskFinished);
+    assert_eq!(task.status_update_state(), TaskState::TaskStarting);
+    assert_eq!(task.status_update_uuid(), [1; 16]);
+}
+
 #[test]
 fn tasks_that_never_came_are_reported() {
     for (info, state) in [

@@ -64,6 +64,31 @@ fn answers_are_never_ahead_of_updates_that_are_still_to_come() {
     assert_eq!(bench.states(&scheduler), [TaskState::TaskKilling]);
 }
 
+/// The same master, whose link broke before the first update: the agent is back with a task that has ended.
+#[test]
+fn answers_wait_for_the_first_update_of_a_task_that_ended_unheard() {
+    let mut bench = Bench::new();
+    let mut agent = bench.agent("a", "cpus:4;mem:1024");
+    let scheduler = bench.subscribe(framework("f"));
+    let offers = bench.offers(&scheduler);
+    let launched = launch(vec![task("t", &agent, "cpus:1;mem:64")]);
+    bench.accept(&scheduler, &offers, vec![launched]);
+    let mut report = bench.report(&scheduler);
+    assert_eq!(report.state(), TaskState::TaskStaging);
+    let info = v1::FrameworkInfo::clone(&bench.snapshot().frameworks[&scheduler.id].info);
+    report.set_state(TaskState::TaskFinished);
+    report.set_status_update_state(TaskState::TaskStarting);
+    report.statuses.push(v1::TaskStatus {
+        task_id: "t".into(),
+        state: TaskState::TaskFinished.into(),
+        ..v1::TaskStatus::default()
+    });
+    bench.return_agent(&mut agent, vec![report], vec![info]);
+    bench.events(scheduler.connection);
+    ask(&mut bench, &scheduler, &[("t", None)]);
+    assert_eq!(bench.states(&scheduler), [TaskState::TaskStarting]);
+}
+
 #[test]
 fn a_task_that_was_just_accepted_is_staging() {
     let mut bench = Bench::new();
