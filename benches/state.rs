@@ -39,8 +39,11 @@ const MASTER: &str = "11111111-2222-3333-4444-555555555555";
 fn main() -> Result<(), Failure> {
     let agents = std::env::args().skip(1).find_map(|word| word.parse().ok());
     let agents: usize = agents.unwrap_or(20_000);
-    // As a daemon has it.
-    let runtime = mesosd::runtime::threads().worker_threads(2).build()?;
+    // As a master has it.
+    let runtime = mesosd::runtime::threads()
+        .worker_threads(2)
+        .on_thread_start(mesosd::runtime::prompt)
+        .build()?;
     runtime.block_on(run(agents))
 }
 

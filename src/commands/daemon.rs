@@ -23,7 +23,9 @@ use crate::flags::{
 use crate::master::driver::DriverError;
 use crate::proto::v1;
 use crate::registrar::StorageError;
-use crate::runtime::{BindError, ExitCode, Shutdown, reloaded, reloading, threads, watchdog};
+use crate::runtime::{
+    BindError, ExitCode, Shutdown, prompt, reloaded, reloading, threads, watchdog,
+};
 use crate::telemetry::{LogConfig, LogError, LogHandle, Metrics, chain, start};
 
 /// Longest drain; whoever is not done then is left alone.
@@ -198,7 +200,12 @@ fn start_and_serve<F: Serve>(
     daemon.log = Some(log.clone());
     daemon.log_file = log_config::<F>(loaded.flags.logging()).file;
     let shutdown = Shutdown::new();
-    let runtime = threads().build()?;
+    let mut runtime = threads();
+    // An agent's threads start its containers, which must not inherit this.
+    if F::ROLE == "master" {
+        runtime.on_thread_start(prompt);
+    }
+    let runtime = runtime.build()?;
     let result = runtime.block_on(until_done(
         &shutdown,
         log,

@@ -2,6 +2,8 @@
 
 use tokio::sync::oneshot;
 
+use super::threads::patient;
+
 /// How much nicer such a thread is than the others of the process.
 const NICER: libc::c_int = 10;
 
@@ -16,6 +18,7 @@ pub async fn background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'st
     let thread = std::thread::Builder::new()
         .name("background".to_owned())
         .spawn(move || {
+            patient();
             // SAFETY: takes a number and gives one; on Linux it is about the calling thread only, and
             // threads that this one starts begin with its value.
             unsafe { libc::nice(NICER) };

@@ -10,15 +10,14 @@ const TURN: u64 = 100_000;
 /// a large reply piece by piece, a new request would not be seen for milliseconds.
 const EARS: u32 = 8;
 
-/// A runtime for a daemon: its threads go before those that encode, compress and compile, and before
-/// others that keep a processor busy.
+/// A runtime for a daemon. Its threads may ask for short turns ([`prompt`]) if the daemon starts no processes:
+/// those would inherit them.
 #[must_use]
 pub fn threads() -> Builder {
     let mut builder = Builder::new_multi_thread();
     builder
         .worker_threads(workers())
         .event_interval(EARS)
-        .on_thread_start(prompt)
         .enable_all();
     builder
 }
@@ -28,19 +27,27 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(2, |count| count.get().clamp(2, 8))
 }
 
-/// Asks for short turns of the calling thread, not of those that it starts. What the system does not know
-/// (Linux does from 6.12 on), or does not allow, only costs latency.
+/// Asks for short turns of the calling thread, and of what it starts. What the system does not know (Linux
+/// does from 6.12 on), or does not allow, only costs latency.
 pub fn prompt() {
+    ask_for(TURN);
+}
+
+/// Gives the calling thread turns of the usual length.
+pub(super) fn patient() {
+    ask_for(0);
+}
+
+fn ask_for(turn: u64) {
     // SAFETY: takes numbers and gives one.
     let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
-    let flags = libc::SCHED_FLAG_RESET_ON_FORK | libc::SCHED_FLAG_KEEP_POLICY;
     let wish = libc::sched_attr {
         size: size_of::<libc::sched_attr>() as u32,
         sched_policy: 0,
-        sched_flags: u64::from(flags.unsigned_abs()),
+        sched_flags: u64::from(libc::SCHED_FLAG_KEEP_POLICY.unsigned_abs()),
         sched_nice: nice,
         sched_priority: 0,
-        sched_runtime: TURN,
+        sched_runtime: turn,
         sched_deadline: 0,
         sched_period: 0,
     };
@@ -53,6 +60,7 @@ pub fn prompt() {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::runtime::background;
 
     /// The turns of the calling thread in nanoseconds; 0 where the system knows none.
     fn turn() -> u64 {
@@ -74,17 +82,17 @@ mod tests {
     }
 
     #[test]
-    fn tasks_run_on_threads_with_short_turns_and_leave_others_theirs() {
+    fn tasks_run_on_threads_with_short_turns_and_work_in_the_background_does_not() {
         let usual = turn();
         if usual == 0 {
             return;
         }
-        let runtime = threads().build().unwrap();
-        let (own, others) = runtime.block_on(async {
-            let task = tokio::spawn(async { (turn(), std::thread::spawn(turn).join().unwrap()) });
+        let runtime = threads().on_thread_start(prompt).build().unwrap();
+        let (own, behind) = runtime.block_on(async {
+            let task = tokio::spawn(async { (turn(), background(turn).await) });
             task.await.unwrap()
         });
-        assert_eq!((own, others), (TURN, usual));
+        assert_eq!((own, behind), (TURN, usual));
         assert_eq!(turn(), usual);
     }
 }
