@@ -126,10 +126,8 @@ impl Candidate {
                 }
                 Standing::Elected(term) => self.term(term, contest).await,
             };
-            if changed.is_err() {
-                // The election's task has ended, which only happens when this one does.
-                return std::future::pending().await;
-            }
+            // A candidate that stands still without its election would look like a standby for ever.
+            changed.expect("the election ends after its candidate");
         }
     }
 
