@@ -318,7 +318,12 @@ impl Agent {
     /// What the master believes of the agent is wrong.
     fn tell_total(&self, effects: &mut Effects) {
         let total = self.total.to_proto(ReservationForm::Stack);
-        let message = link::from_agent::Message::ResourcesChanged(link::ResourcesChanged { total });
+        let operation_uuids = self.operations.keys().map(|uuid| uuid.0.to_vec()).collect();
+        let changed = link::ResourcesChanged {
+            total,
+            operation_uuids,
+        };
+        let message = link::from_agent::Message::ResourcesChanged(changed);
         self.to_master(message, effects);
     }
 

@@ -6,7 +6,7 @@
 //!                                          +-------- pings unanswered -+
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
@@ -16,7 +16,8 @@ use crate::base::{
 };
 use crate::proto::v1;
 use crate::proto::v1::agent_info::capability::Type as Capability;
-use crate::resources::Resources;
+use crate::resources::{Conversion, Resources};
+use crate::validation::operation::conversion;
 
 use super::maintenance::Maintained;
 use super::operation::Operation;
@@ -136,6 +137,38 @@ impl Agent {
     pub fn pid(&self) -> String {
         let (ip, _) = self.peer.rsplit_once(':').unwrap_or((&self.peer, ""));
         format!("slave(1)@{ip}:{}", self.info.port())
+    }
+
+    /// What the agent says it has, and what the operations will make of it that it did not know of
+    /// when it said so: the master has counted them already, and what they made may be in use. One
+    /// that is not possible any more the agent drops, and says again what it has.
+    #[must_use]
+    pub fn with_operations_on_the_way(&self, said: Resources, known: &[Vec<u8>]) -> Resources {
+        let known: BTreeSet<Uuid> = known
+            .iter()
+            .filter_map(|uuid| Uuid::from_slice(uuid))
+            .collect();
+        let open = self.operations.values();
+        let open =
+            open.filter(|operation| !operation.has_ended() && !known.contains(&operation.uuid));
+        let mut waiting: Vec<Conversion> = open
+            .filter_map(|operation| conversion(&operation.info).ok())
+            .collect();
+        let mut total = said;
+        // One may need what another makes.
+        loop {
+            let before = waiting.len();
+            waiting.retain(|does| match total.convert(does) {
+                Some(after) => {
+                    total = after;
+                    false
+                }
+                None => true,
+            });
+            if waiting.len() == before {
+                return total;
+            }
+        }
     }
 
     /// True when nothing is left to be done on it: no task, and no update that has to be acknowledged.

@@ -286,7 +286,7 @@ impl Master {
         };
         self.rescind_offers_of(step, agent_id);
         if let Some(agent) = self.agent_mut(agent_id) {
-            agent.total = total;
+            agent.total = agent.with_operations_on_the_way(total, &message.operation_uuids);
         }
         let spec = self.agent_spec(agent_id);
         self.allocator.update_agent(agent_id, spec);

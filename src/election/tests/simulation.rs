@@ -313,8 +313,15 @@ impl World {
             2 => {
                 let node = self.ensemble.nodes.keys().next().cloned();
                 // An operator deletes the leader's znode; the leader learns it in its own time, so this
-                // is tried with nobody leading.
+                // is tried with nobody leading and no listing on its way.
+                let listed = |happening: &Happening| {
+                    matches!(
+                        happening,
+                        Happening::ToMaster(_, _, Reply::Contender(Event::Listed { .. }))
+                    )
+                };
                 if self.masters.iter().all(|master| master.lease.is_none())
+                    && !self.queue.values().any(listed)
                     && let Some(node) = node
                 {
                     self.ensemble.nodes.remove(&node);

@@ -163,7 +163,10 @@ fn a_shrunken_agent_takes_its_offers_back() {
     let scheduler = bench.subscribe(framework("f"));
     assert_eq!(bench.offers(&scheduler).len(), 1);
     let total = resources("cpus:2;mem:512");
-    let changed = link::ResourcesChanged { total };
+    let changed = link::ResourcesChanged {
+        total,
+        ..link::ResourcesChanged::default()
+    };
     bench.say(agent.connection, FromAgent::ResourcesChanged(changed));
     assert!(bench.snapshot().offers.is_empty());
     let offers = bench.offers(&scheduler);
