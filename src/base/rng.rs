@@ -21,7 +21,9 @@ impl Rng {
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
             });
-        Self(Pcg64Mcg::new((u128::from(spread) << 64) | u128::from(seed)))
+        // The generator sets the lowest bit of its state, so that one is no place for the seed's.
+        let state = (u128::from(spread) << 64) | u128::from(seed);
+        Self(Pcg64Mcg::new(state << 1))
     }
 
     /// 64 random bits.
@@ -59,5 +61,21 @@ impl Rng {
             let pick = self.below(last as u64 + 1);
             items.swap(last, usize::try_from(pick).expect("index fits"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_bit_of_the_seed_and_every_purpose_is_another_stream() {
+        let seeds = (0..64).map(|bit| 1 << bit).chain([0, 3, u64::MAX]);
+        let streams = seeds.flat_map(|seed| ["a", "b"].map(|purpose| (seed, purpose)));
+        let first = |(seed, purpose): (u64, &str)| Rng::seeded(seed, purpose).next_u64();
+        let drawn: BTreeSet<u64> = streams.map(first).collect();
+        assert_eq!(drawn.len(), 67 * 2);
     }
 }

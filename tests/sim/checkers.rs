@@ -37,6 +37,8 @@ pub(crate) struct Checkers {
     heard: BTreeSet<Vec<u8>>,
     /// Frameworks without a failover timeout that a leader has ended.
     ended: BTreeSet<FrameworkId>,
+    /// Tasks that leaders launched on agents that knew their successors.
+    in_vain: BTreeSet<Key>,
     /// States of tasks as operators see them.
     pub(crate) states: BTreeMap<Key, TaskState>,
     /// An agent's machine lost its power, and with it acknowledgements: updates may be repeated.
@@ -54,6 +56,11 @@ impl Checkers {
 
     /// An executor starts a task: never twice.
     pub(crate) fn started(&mut self, framework: &FrameworkId, task: &TaskId) {
+        let key = (framework.clone(), task.clone());
+        assert!(
+            !self.in_vain.contains(&key),
+            "task {task} of {framework} runs, though its agent knew the successor of who launched it"
+        );
         let fate = self.fate(framework, task);
         fate.starts += 1;
         fate.alive = true;
@@ -61,6 +68,11 @@ impl Checkers {
             fate.starts == 1,
             "task {task} of {framework} was started twice"
         );
+    }
+
+    /// A leader launches a task on an agent that has written down its successor.
+    pub(crate) fn launched_in_vain(&mut self, key: Key) {
+        self.in_vain.insert(key);
     }
 
     /// A task's process is gone.

@@ -16,7 +16,7 @@
 //! | component | fault | counted as | judged by | with real processes |
 //! | --- | --- | --- | --- | --- |
 //! | leader | crash between registry write and reply | `master crash`, `write done, reply lost`, `write sent again` | `Ensemble::store`, `assert_settled` | chaos: `kill -9` of masters |
-//! | leader | two leaders by clock pause | `suspended master`, `lease over`, `believes on`, `write refused by epoch` | `launched_by_former_leader`, `assert_leads` | chaos, zookeeper: SIGSTOP for longer than the session |
+//! | leader | two leaders by clock pause | `suspended master`, `lease over`, `believes on`, `misled agent`, `former leader answers an agent`, `launch of a former leader`, `write refused by epoch` | `Checkers::launched_in_vain`, `assert_leads` | chaos, zookeeper: SIGSTOP for longer than the session |
 //! | ZK/store | session expiry | `expired session`, `session over` | `assert_leads`: no two leaders act | zookeeper |
 //! | ZK/store | stale read | `stale listing`, `late watch`, `Options::stale_read` | `Ensemble::store`: the registry never goes back | - (a real server cannot be told to lag) |
 //! | ZK/store | slow write, full disk | `Options::write_max`, `store failure`, `record too large` | `assert_landed`, `order_confirmed` | chaos: SIGSTOP of a ZooKeeper |
@@ -74,17 +74,7 @@ fn run(options: Options, bugs: PlantedBugs, steps: u64, lines: u64) -> Result<Wo
         while world.steps < steps {
             assert!(world.step(), "nothing happens any more");
         }
-        world.heal();
-        // Longer than the longest retry and the longest time-out (10 minutes each).
-        world.run_for(Duration::from_secs(15 * 60));
-        for _ in 0..4 {
-            world.reconcile_all();
-            world.run_for(Duration::from_secs(11 * 60));
-        }
-        world.assert_settled();
-        world.teardown_all();
-        world.run_for(Duration::from_secs(60));
-        world.assert_empty();
+        settles(&mut world);
     }));
     match result {
         Ok(()) => Ok(world),
@@ -196,17 +186,20 @@ const HAPPENINGS: &[&str] = &[
     "executor speaks twice",
     "expired session",
     "failed checkpoint",
+    "former leader answers an agent",
     "framework that did not come back",
     "full disk",
     "handover",
     "late executor",
     "late watch",
+    "launch of a former leader",
     "lease over",
     "left a former leader",
     "lost call",
     "lost question",
     "lost reply",
     "master crash",
+    "misled agent",
     "offers after a hold",
     "operation",
     "record too large",
@@ -294,9 +287,10 @@ fn the_same_seed_is_the_same_history() {
     assert_eq!(trace(7), trace(7));
 }
 
-/// The rest of a history in which something was done on purpose.
+/// The end of every history: no more faults, and everything must converge.
 fn settles(world: &mut World) {
     world.heal();
+    // Longer than the longest retry and the longest time-out (10 minutes each).
     world.run_for(Duration::from_secs(15 * 60));
     for _ in 0..4 {
         world.reconcile_all();

@@ -67,6 +67,9 @@ pub(crate) struct Options {
     /// Masters that were deposed believe on for a while: leases do not hold, as after a stop between a
     /// look at the lease and the promise. The epochs must be enough.
     pub(crate) believes: bool,
+    /// Chance in 10,000 that an agent's next session is at a server of ZooKeeper that still names a
+    /// former leader, one that believes on, per fault tick.
+    pub(crate) misled: u64,
     /// Chance in 10,000 that a process stands still (SIGSTOP), per fault tick.
     pub(crate) suspension: u64,
     /// Chance in 10,000 that a leader hands over, per fault tick.
@@ -89,8 +92,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// What everything is drawn from. Neighbouring seeds must differ in more than the last bit, which
-    /// the generators ignore.
+    /// What everything is drawn from: neighbouring seeds differ in many bits.
     pub(crate) fn entropy(seed: u64) -> u64 {
         seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
@@ -113,6 +115,7 @@ impl Options {
             znode_deletion: 100,
             stale_read: 5_000,
             late_watch: 5_000,
+            misled: 1_000,
             store_failure: 0,
             ..Self::draw(seed)
         }
@@ -154,6 +157,7 @@ impl Options {
         let wedged_executor = sometimes(200);
         let second_instance = sometimes(60);
         let believes = rng.chance(1, 3);
+        let misled = if believes { rng.below(1_000) } else { 0 };
         let operators = rng.chance(1, 2);
         let millis = |rng: &mut Rng, max: u64| Duration::from_millis(1 + rng.below(max));
         Self {
@@ -173,6 +177,7 @@ impl Options {
             store_failure,
             record_too_large,
             believes,
+            misled,
             suspension,
             handover,
             agent_cut,
@@ -238,6 +243,7 @@ impl Options {
             store_failure: 0,
             record_too_large: 0,
             believes: false,
+            misled: 0,
             suspension: 0,
             handover: 0,
             agent_cut: 0,

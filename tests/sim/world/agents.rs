@@ -1,6 +1,20 @@
 //! The agents of the world: their events, what they ask for, their disks and links.
 
+use mesosd::testing::planted::Bug;
+
 use super::*;
+
+/// The task that a message wants launched; of a group the first.
+fn launched(message: &link::from_master::Message) -> Option<(FrameworkId, TaskId)> {
+    use link::from_master::Message;
+    let (framework, task) = match message {
+        Message::RunTask(run) => (&run.framework, &run.task),
+        Message::RunTaskGroup(run) => (&run.framework, run.task_group.tasks.first()?),
+        _ => return None,
+    };
+    let framework = FrameworkId::new(framework.id.as_ref()?.value.as_str());
+    Some((framework, TaskId::new(task.task_id.value.as_str())))
+}
 
 impl World {
     pub(super) fn agent_event(&mut self, index: usize, incarnation: u32, event: agent::Event) {
@@ -56,7 +70,7 @@ impl World {
             }
             agent::Effect::CloseMaster { connection } => {
                 if self.agents[index].link == Some(connection) {
-                    self.break_link(connection, false);
+                    self.break_link(connection, true);
                     self.agent_loses_master(connection);
                 }
             }
@@ -300,7 +314,13 @@ impl World {
             return;
         };
         if self.agents[index].link == Some(connection) {
-            let launched = self.launched_by_former_leader(index, link.epoch, &message);
+            let former = link.epoch < self.agents[index].disk.epoch();
+            let answers = matches!(
+                &*message,
+                link::from_master::Message::Registered(_)
+                    | link::from_master::Message::Reregistered(_)
+            );
+            let launched = launched(&message).filter(|_| former);
             if let link::from_master::Message::ShutdownFramework(ended) = &*message {
                 let id = FrameworkId::new(ended.framework_id.value.as_str());
                 let is_brief = |it: &&Scheduler| it.id.as_ref() == Some(&id) && it.is_brief();
@@ -316,8 +336,16 @@ impl World {
                 .as_ref()
                 .is_some_and(|task| self.has_task(index, task));
             self.step_agent(index, said);
+            if former && answers {
+                self.count("former leader answers an agent");
+                // With the bug, it is the launch that must be noticed.
+                assert!(
+                    self.agents[index].link != Some(connection)
+                        || self.bugs.has(Bug::StaleLeaderAccepted),
+                    "agent {index} believes a leader whose successor it knows"
+                );
+            }
             if let Some(task) = launched {
-                self.count("launch of a former leader");
                 let after = self.has_task(index, &task);
                 assert!(
                     before || !after,
@@ -328,28 +356,22 @@ impl World {
         }
     }
 
-    /// The task that a leader wants launched whose successor the agent has written down.
-    fn launched_by_former_leader(
+    /// A leader launches on an agent that has written down its successor: whatever becomes of the
+    /// message, the task must never start.
+    pub(super) fn watch_launch(
         &mut self,
-        index: usize,
-        epoch: u64,
+        connection: ConnectionId,
         message: &link::from_master::Message,
-    ) -> Option<(FrameworkId, TaskId)> {
-        use link::from_master::Message;
-        if epoch >= self.agents[index].disk.epoch() {
-            return None;
-        }
-        let (framework, task) = match message {
-            Message::Registered(_) | Message::Reregistered(_) => {
-                self.count("former leader answers an agent");
-                return None;
-            }
-            Message::RunTask(run) => (&run.framework, &run.task),
-            Message::RunTaskGroup(run) => (&run.framework, run.task_group.tasks.first()?),
-            _ => return None,
+    ) {
+        let (Some(task), Some(link)) = (launched(message), self.links.get(&connection)) else {
+            return;
         };
-        let framework = FrameworkId::new(framework.id.as_ref()?.value.as_str());
-        Some((framework, TaskId::new(task.task_id.value.as_str())))
+        if let Peer::Agent(index) = link.peer
+            && link.epoch < self.agents[index].disk.epoch()
+        {
+            self.count("launch of a former leader");
+            self.checkers.launched_in_vain(task);
+        }
     }
 
     fn has_task(&self, index: usize, (framework, task): &(FrameworkId, TaskId)) -> bool {

@@ -37,6 +37,17 @@ pub(super) struct Client {
     fired: u64,
     cut_since: Time,
     pub(super) cut_until: Time,
+    /// Its server lags behind.
+    behind: Option<Behind>,
+}
+
+/// What a server believes that has not heard of the newest leader.
+struct Behind {
+    /// The leader's znode, and whose it is.
+    node: String,
+    master: usize,
+    /// When it hears the truth.
+    until: Time,
 }
 
 impl Client {
@@ -52,6 +63,7 @@ impl Client {
             fired: 0,
             cut_since: 0,
             cut_until: 0,
+            behind: None,
         }
     }
 }
@@ -231,7 +243,11 @@ impl World {
             );
         }
         let who = (client, life, session);
-        let (answer, changed) = self.ensemble.serve(self.now, who, question, lags);
+        let misled = self.answer_behind(client, life, &question);
+        let (answer, changed) = match misled.filter(|_| self.ensemble.has_session(session)) {
+            Some(answer) => (answer, false),
+            None => self.ensemble.serve(self.now, who, question, lags),
+        };
         if changed {
             self.fire_watches();
         }
@@ -245,12 +261,64 @@ impl World {
         self.at(self.now + pause, Happening::ToClient(client, life, answer));
     }
 
+    /// What a client hears whose server lags behind; the server finds the watch when it catches up.
+    fn answer_behind(&mut self, client: usize, life: u64, question: &Question) -> Option<Answer> {
+        let behind = self.clients[client].behind.as_ref();
+        let behind = behind.filter(|behind| behind.until > self.now)?;
+        let (node, until) = (behind.node.clone(), behind.until);
+        match question {
+            Question::List { asked, watch } => {
+                let changed = Answer::Changed(*watch);
+                self.at(until, Happening::ToClient(client, life, changed));
+                Some(Answer::Listed(vec![node], *asked, *watch))
+            }
+            Question::Read(name) if *name == node => {
+                let content = Some(info::write(&describe(behind.master)));
+                let read = detector::Event::Read(node, content);
+                Some(Answer::Detector(read))
+            }
+            _ => None,
+        }
+    }
+
+    /// An agent's next session is at a server that still names a former leader who believes on, and whose
+    /// successor the agent has written down; the agent is killed for it, or its session is over.
+    pub(super) fn mislead(&mut self, index: usize) {
+        let seen = self.agents[index].disk.epoch();
+        let believes = |master: &usize| self.masters[*master].epoch < seen && self.accepts(*master);
+        let Some(master) = (0..self.masters.len()).find(believes) else {
+            return;
+        };
+        let term = self.masters[master].term.as_ref();
+        let Some(node) = term.and_then(|term| term.node.clone()) else {
+            return;
+        };
+        self.count("misled agent");
+        self.note(|| format!("agent {index} will hear that master {master} leads"));
+        let until = self.now + nanos(self.faults.up_to(Duration::from_secs(30)));
+        let client = self.agent_client(index);
+        self.clients[client].behind = Some(Behind {
+            node,
+            master,
+            until,
+        });
+        if self.faults.chance(1, 2) {
+            self.kill_agent(index);
+            let incarnation = self.agents[index].incarnation;
+            let pause = self.faults.up_to(Duration::from_secs(2));
+            self.after(pause, Happening::AgentStarts(index, incarnation));
+        } else {
+            self.reopen(client);
+        }
+    }
+
     fn fire_watches(&mut self) {
         for (client, life, number) in self.ensemble.take_watches() {
             let mut at = self.now + self.zookeeper_delay();
             if self.chance(self.options.late_watch) {
                 self.count("late watch");
-                at += nanos(self.faults.up_to(Duration::from_secs(10)));
+                let max = if self.options.believes { 30 } else { 10 };
+                at += nanos(self.faults.up_to(Duration::from_secs(max)));
             }
             // The client's library finds out when it is connected again.
             at = at.max(self.clients[client].cut_until);
@@ -388,6 +456,8 @@ impl World {
             return;
         }
         self.count("left a former leader");
+        // Of that the former leader may hear much later.
+        self.break_link(connection, true);
         if agent < self.options.agents {
             self.agent_loses_master(connection);
         } else {

@@ -35,6 +35,11 @@ impl World {
             }
         }
         if self.elects() {
+            for index in 0..self.agents.len() {
+                if self.agents[index].core.is_some() && self.chance(self.options.misled) {
+                    self.mislead(index);
+                }
+            }
             for client in 0..self.clients.len() {
                 if self.chance(self.options.zookeeper_cut) {
                     let pause = self.faults.up_to(self.options.session * 3);

@@ -170,6 +170,7 @@ impl World {
             } => {
                 self.assert_leads(master);
                 self.watch_registration(master, &message);
+                self.watch_launch(connection, &message);
                 self.repeat_run(connection, &message);
                 if let Some(at) = self.arrival(connection, true) {
                     self.at(at, Happening::ToAgent(connection, message));

@@ -20,7 +20,7 @@ const RECOVERY: Duration = Duration::from_secs(1);
 pub(super) struct Term {
     /// Unlike that of any other leadership of any master.
     pub(super) number: u64,
-    node: Option<String>,
+    pub(super) node: Option<String>,
     /// Its end on the master's clock; zero when it was revoked.
     pub(super) lease: u64,
     stage: Stage,
@@ -89,7 +89,7 @@ impl World {
         let number = term.number;
         if self.faults_on && self.options.believes {
             self.count("believes on");
-            let pause = self.faults.up_to(Duration::from_secs(30));
+            let pause = self.faults.up_to(Duration::from_secs(60));
             self.after(pause, Happening::Deposed(master, number));
         } else {
             self.deposed(master, number);
