@@ -2,10 +2,12 @@
 //! suppresses, nobody revives, and what is not used comes back without a filter. A framework beside
 //! them holds a quarter of the cluster in a role of its own.
 //!
-//! The bound: a build that fits is offered something within [`PASSES_MAX`] passes. Its framework has
-//! returned the like, so asking it again is due within 16 intervals; then at most 499 others are due
-//! longer, and every pass asks 40, or every fourth of these as long as others use what they are
-//! offered: 16 + 4 * 500 / 40.
+//! The bound: a build that fits is offered room within [`PASSES_MAX`] passes. Its framework has returned
+//! the like, so asking it again is due within 16 intervals; then at most 499 others are due longer, and
+//! every pass asks 40, or every fourth of these as long as others use what they are offered:
+//! 16 + 4 * 500 / 40. It may be asked by what a full agent has left, too little for a build: then it is
+//! the last of those that are due, and waits for all others once more. That this happens twice to a
+//! build is possible; in these histories it does not.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use super::{agent, bag, framework, role, spec, total};
 
 const FRAMEWORKS: u32 = 500;
 const AGENTS: u32 = 40;
-const PASSES_MAX: usize = 16 + 4 * FRAMEWORKS as usize / AGENTS as usize;
+const PASSES_MAX: usize = 16 + 2 * 4 * FRAMEWORKS as usize / AGENTS as usize;
 /// How long a build runs, in passes.
 const BUILD: usize = 20;
 
