@@ -208,12 +208,10 @@ impl Allocator {
         allocations: &mut Vec<Allocation>,
     ) {
         // It may have been removed since the pass began.
-        let Some(agent) = self.agents.get(slot) else {
+        let there = self.agents.get(slot);
+        let Some(agent) = there.filter(|agent| agent.is_offerable()) else {
             return;
         };
-        if !agent.is_offerable() {
-            return;
-        }
         let walk = self.walk(agent, policy);
         if self.roles.tree().tops(walk).is_empty() {
             self.count_idle(policy, 1, report);

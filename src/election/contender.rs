@@ -162,8 +162,6 @@ pub struct Contender {
 pub struct Planted {
     /// Counts the lease from the answer.
     pub lease_from_answer: bool,
-    /// Leads by a listing that is older than the end of its last leadership.
-    pub old_listing: bool,
 }
 
 impl Default for Contender {
@@ -295,12 +293,6 @@ impl Contender {
     }
 
     fn listed(&mut self, now: Now, nodes: &[String], asked: Instant, effects: &mut Vec<Effect>) {
-        #[cfg(feature = "testing")]
-        let asked = if self.planted.old_listing {
-            now.mono
-        } else {
-            asked
-        };
         let (State::Waiting { node } | State::Leading { node }) = &self.state else {
             return;
         };

@@ -52,6 +52,10 @@ const SOMETIMES: &[(&str, &str)] = &[
         "TASK_",
         "-.update.status.container_status.executor_pid: integer",
     ),
+    (
+        "TASK_UPDATED",
+        "-.task_updated.status.container_status.executor_pid: integer",
+    ),
 ];
 
 fn recorded(name: &str) -> Vec<u8> {

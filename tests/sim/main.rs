@@ -43,11 +43,12 @@ mod options;
 mod scheduler;
 mod world;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, Once};
 use std::time::Duration;
 
 use mesosd::testing::planted::{Bug, PlantedBugs};
@@ -70,12 +71,12 @@ fn history(seed: u64, bugs: PlantedBugs, steps: u64, lines: u64) -> Result<World
 fn run(options: Options, bugs: PlantedBugs, steps: u64, lines: u64) -> Result<World, String> {
     let seed = options.seed;
     let mut world = World::new(options, bugs, lines);
-    let result = catch_unwind(AssertUnwindSafe(|| {
+    let result = silently(|| {
         while world.steps < steps {
             assert!(world.step(), "nothing happens any more");
         }
         settles(&mut world);
-    }));
+    });
     match result {
         Ok(()) => Ok(world),
         Err(panic) => {
@@ -93,12 +94,26 @@ fn run(options: Options, bugs: PlantedBugs, steps: u64, lines: u64) -> Result<Wo
     }
 }
 
-/// Panics inside of histories are reported by the caller, with the seed.
-fn quiet<T>(run: impl FnOnce() -> T) -> T {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = run();
-    std::panic::set_hook(hook);
+thread_local! {
+    /// Panics of this thread are reported by somebody else, with the seed.
+    static REPORTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a history. Its panic is the caller's to report: what one would print of it, with the way it came,
+/// says nothing without the seed.
+fn silently(run: impl FnOnce()) -> std::thread::Result<()> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !REPORTED.get() {
+                others(panic);
+            }
+        }));
+    });
+    REPORTED.set(true);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    REPORTED.set(false);
     result
 }
 
@@ -230,29 +245,27 @@ fn seeds() {
     let many = wanted.end - wanted.start >= 1_000;
     let steps = number("SIM_STEPS", 6_000);
     let total = Mutex::new(Total::default());
-    quiet(|| {
-        in_parallel(wanted, |seed| {
-            let result = history(seed, PlantedBugs::default(), steps, 0);
-            let mut total = total.lock().unwrap();
-            match result {
-                Ok(world) => {
-                    assert!(world.steps >= steps);
-                    total.started += world.checkers.starts();
-                    for (what, count) in &world.counts {
-                        *total.counts.entry(what).or_default() += count;
-                    }
-                    total.seen.extend(world.checkers.seen);
+    in_parallel(wanted, |seed| {
+        let result = history(seed, PlantedBugs::default(), steps, 0);
+        let mut total = total.lock().unwrap();
+        match result {
+            Ok(world) => {
+                assert!(world.steps >= steps);
+                total.started += world.checkers.starts();
+                for (what, count) in &world.counts {
+                    *total.counts.entry(what).or_default() += count;
                 }
-                Err(_) => total.failed.push(seed),
+                total.seen.extend(world.checkers.seen);
             }
-            total.failed.len() < 5
-        });
+            Err(_) => total.failed.push(seed),
+        }
+        total.failed.len() < 5
     });
     let mut total = total.into_inner().unwrap();
     total.failed.sort_unstable();
     println!("{} tasks started; {:?}", total.started, total.counts);
     for seed in &total.failed {
-        let why = quiet(|| explained(*seed, PlantedBugs::default(), steps));
+        let why = explained(*seed, PlantedBugs::default(), steps);
         println!("{}", why.lines().next().unwrap_or_default());
     }
     if let Some(first) = total.failed.first() {
@@ -380,17 +393,15 @@ const SEEDS_PER_BUG: u64 = 150;
 #[test]
 fn planted_bugs_are_caught() {
     let caught = Mutex::new(Vec::new());
-    quiet(|| {
-        in_parallel(0..BUGS.len() as u64, |number| {
-            let bug = BUGS[usize::try_from(number).unwrap()];
-            let found = (0..SEEDS_PER_BUG)
-                .find_map(|seed| run(planted(bug, seed), PlantedBugs::only(bug), 6_000, 0).err());
-            if let Some(failure) = found {
-                println!("{bug:?}: {}", failure.lines().next().unwrap_or_default());
-                caught.lock().unwrap().push(bug);
-            }
-            true
-        });
+    in_parallel(0..BUGS.len() as u64, |number| {
+        let bug = BUGS[usize::try_from(number).unwrap()];
+        let found = (0..SEEDS_PER_BUG)
+            .find_map(|seed| run(planted(bug, seed), PlantedBugs::only(bug), 6_000, 0).err());
+        if let Some(failure) = found {
+            println!("{bug:?}: {}", failure.lines().next().unwrap_or_default());
+            caught.lock().unwrap().push(bug);
+        }
+        true
     });
     let caught = caught.into_inner().unwrap();
     let missed: Vec<_> = BUGS.iter().filter(|bug| !caught.contains(bug)).collect();

@@ -55,6 +55,8 @@ struct Master {
     frozen: u64,
     cut: u64,
     promises: u32,
+    /// When it last stopped leading: what it asked before then says nothing to it.
+    left: u64,
 }
 
 #[derive(Default)]
@@ -230,7 +232,10 @@ impl World {
                 Effect::Lead { until, .. } | Effect::Extend { until } => {
                     self.masters[master].lease = Some(until.0 / 1_000_000);
                 }
-                Effect::StepDown(_) => self.masters[master].lease = None,
+                Effect::StepDown(_) => {
+                    self.masters[master].lease = None;
+                    self.masters[master].left = self.now;
+                }
                 Effect::CloseSession => {
                     self.ask(master, session, Request::Close);
                     self.reopen(master);
@@ -313,12 +318,12 @@ impl World {
             2 => {
                 let node = self.ensemble.nodes.keys().next().cloned();
                 // An operator deletes the leader's znode; the leader learns it in its own time, so this
-                // is tried with nobody leading and no listing on its way.
-                let listed = |happening: &Happening| {
-                    matches!(
-                        happening,
-                        Happening::ToMaster(_, _, Reply::Contender(Event::Listed { .. }))
-                    )
+                // is tried with nobody leading, and nobody about to by a listing that is on its way.
+                let listed = |happening: &Happening| match happening {
+                    Happening::ToMaster(to, _, Reply::Contender(Event::Listed { asked, .. })) => {
+                        asked.0 >= self.masters[*to].left * 1_000_000
+                    }
+                    _ => false,
                 };
                 if self.masters.iter().all(|master| master.lease.is_none())
                     && !self.queue.values().any(listed)
@@ -406,15 +411,9 @@ fn nobody_promises_who_does_not_lead_and_somebody_leads_in_the_end() {
 }
 
 #[test]
-fn planted_bugs_are_found() {
-    let found =
-        |planted: Planted| (0..400).any(|seed| World::new(seed, planted).run().wrong.is_some());
-    assert!(found(Planted {
+fn a_planted_bug_is_found() {
+    let planted = Planted {
         lease_from_answer: true,
-        ..Planted::default()
-    }));
-    assert!(found(Planted {
-        old_listing: true,
-        ..Planted::default()
-    }));
+    };
+    assert!((0..400).any(|seed| World::new(seed, planted).run().wrong.is_some()));
 }
