@@ -2,7 +2,8 @@
 //!
 //! The records of hundreds of thousands of tasks lie all over the memory, each text in a place of its own.
 //! Who writes one after the other waits for the memory at each of them; a processor that is asked for those
-//! of several tasks at once waits for all of them together. That is three times as fast.
+//! of several tasks at once waits for all of them together: in a model of it 66 ms instead of 175. What it
+//! saves of a whole reply has not been measured by itself.
 
 use std::hint::black_box;
 

@@ -94,7 +94,7 @@ impl ExecutorCalls {
 ///
 /// # Errors
 ///
-/// Not yet.
+/// [`ApiError::Unavailable`] until it does.
 pub(super) fn recovered(snapshot: &Snapshot) -> Result<(), ApiError> {
     if snapshot.recovered_at.is_some() {
         return Ok(());
